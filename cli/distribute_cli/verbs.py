@@ -65,11 +65,11 @@ VERBS = (
     "template",
     "schema",
     "demo",
+    "admin",
 )
 NOT_YET = (
     "timeline",
     "report",
-    "admin",
 )
 """Verbs that people may look for: the first `distribute` had them, or they are planned."""
 
@@ -183,6 +183,17 @@ def verb(
     command.__doc__ = function.__doc__
     app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
     app.command(cls=cls, context_settings={"help_option_names": ["-h", "--help"]})(command)
+    return app
+
+
+def group(explain: Callable[[], None], **verbs: typer.Typer) -> typer.Typer:
+    """A verb that has verbs of its own, by their names. The docstring of `explain` is its help."""
+    app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
+    app.callback(no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})(explain)
+    for name, one in verbs.items():
+        [command] = one.registered_commands
+        command.name = name
+        app.registered_commands.append(command)
     return app
 
 

@@ -129,6 +129,9 @@ class EventLog(Protocol):
     async def last_seq(self) -> int:
         """The sequence of the last event in the log; 0 if it is empty."""
 
+    async def purge(self, batch: BatchId, *, before: int) -> None:
+        """Remove everything under a batch's name that is below a sequence. May be repeated."""
+
 
 class Delivery(Protocol):
     """An event of a durable reader. The log delivers it again until the reader acknowledges it."""

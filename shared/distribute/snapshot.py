@@ -21,8 +21,10 @@ from distribute.core.batch_record import (
     Damaged,
     changing_pieces,
     digest_of,
+    dump_compacted,
     dump_shape,
     fixed_pieces,
+    load_compacted,
     load_packed,
     load_shape,
     loading,
@@ -37,7 +39,7 @@ from distribute.core.packing import named_by_nodes
 from distribute.core.slices import at_once
 from distribute.core.state import BatchState, FailureRecord, JobKey, NodeState, State, Usage
 
-VERSION = 11
+VERSION = 12
 
 T = TypeVar("T")
 
@@ -55,7 +57,7 @@ _NODE_PLAIN = (
     "pause_reason", "paused_by", "draining", "drained_by", "drained_until", "quarantined",
     "quarantined_until",
 )  # fmt: skip
-_NODES_AT_ONCE, _USERS_AT_ONCE = 200, 1000
+_NODES_AT_ONCE, _USERS_AT_ONCE, _COMPACTED_AT_ONCE = 200, 1000, 500
 
 
 def dump(state: State) -> bytes:
@@ -99,6 +101,7 @@ def copy_core(state: State) -> State:
         state,
         batches={},
         packed={},
+        compacted=state.compacted.copy(),
         nodes={name: _copy_node(node) for name, node in state.nodes.items()},
         listed=state.listed.copy(),
         waits={waiter: Waits(waits.left.copy(), waits.since) for waiter, waits in state.waits.items()},
@@ -122,7 +125,7 @@ def _copy_record(record: FailureRecord) -> FailureRecord:
 
 
 def core_pieces(state: State) -> Generator[None, None, list[bytes]]:
-    """Make the pieces of everything but the batches, in slices. The state must not change meanwhile.
+    """Make the pieces of everything but the whole batches, in slices. The state must not change meanwhile.
 
     They lack what nodes hold: `load` adds that up from the attempts of all batches.
     """
@@ -133,20 +136,26 @@ def core_pieces(state: State) -> Generator[None, None, list[bytes]]:
         for waiter, waits in sorted(state.waits.items())
     ]
     nodes, users = sorted(state.nodes.items()), sorted(state.usage.items())
+    compacted = sorted(state.compacted.items())
     return [
         orjson.dumps(head),
-        (yield from _dump_list(nodes, lambda item: _dump_node(item[1]), _NODES_AT_ONCE)),
-        (yield from _dump_list(users, lambda item: [item[0], *_dump_usage(item[1])], _USERS_AT_ONCE)),
+        (yield from _dump_list(nodes, lambda item: orjson.dumps(_dump_node(item[1])), _NODES_AT_ONCE)),
+        (
+            yield from _dump_list(
+                users, lambda item: orjson.dumps([item[0], *_dump_usage(item[1])]), _USERS_AT_ONCE
+            )
+        ),
+        (yield from _dump_list(compacted, lambda item: dump_compacted(item[1]), _COMPACTED_AT_ONCE)),
     ]
 
 
 def _dump_list(
-    values: Sequence[T], dump_one: Callable[[T], object], some: int
+    values: Sequence[T], dump_one: Callable[[T], bytes], some: int
 ) -> Generator[None, None, bytes]:
     """Make the JSON of a list. Yields after each `some` values."""
-    parts = []
+    parts: list[bytes] = []
     for first in range(0, len(values), some):
-        parts.append(orjson.dumps([dump_one(value) for value in values[first : first + some]])[1:-1])
+        parts += map(dump_one, values[first : first + some])
         yield
     return b"[%b]" % b",".join(parts)
 
@@ -196,13 +205,14 @@ def load(data: bytes) -> State:
         found = orjson.loads(head)
         if found["version"] != VERSION:
             raise IntegrityError(f"a snapshot of version {found['version']}; this distribute reads {VERSION}")
-        node_list, users = map(orjson.loads, rest)
+        node_list, users, compacted = map(orjson.loads, rest)
         nodes = {node.name: node for node in map(_load_node, node_list)}
         named = named_by_nodes(nodes.values())
         batches = [_load_batch(*pair, named) for pair in zip(records[1::2], records[2::2], strict=True)]
         state = State(
             batches={batch.id: batch for batch in batches if isinstance(batch, BatchState)},
             packed={batch.id: batch for batch in batches if isinstance(batch, PackedBatch)},
+            compacted={batch.id: batch for batch in map(load_compacted, compacted)},
             nodes=nodes,
             listed={name: frozenset(capabilities) for name, capabilities in found["listed"].items()},
             usage={user: _load_usage(values) for user, *values in users},

@@ -9,7 +9,7 @@ from distribute.codec import decode
 from distribute.core import events as ev
 from distribute.core.authors import subject_author
 from distribute.core.events import Event
-from distribute.core.ids import Assignments, Guarded, Scope, Under
+from distribute.core.ids import Assignments, BatchId, Guarded, Scope, Under
 from distribute.core.recorded import Recorded
 from distribute.ports import BEGINNING, Only, Place
 
@@ -17,12 +17,14 @@ from distribute.ports import BEGINNING, Only, Place
 class StoredEvents:
     """Messages by sequence (from 1 on), and the sequences of each scope and of all under each batch.
 
-    A message that nobody can read as an event has a sequence, too; readers pass it by.
+    A message that nobody can read as an event has a sequence, too, and so has one that was purged; readers
+    pass both by.
     """
 
     def __init__(self) -> None:
         self._messages: list[Recorded | None] = []
         self._of_scope: dict[Guarded, list[int]] = {}
+        self._purged: set[int] = set()
 
     def store(self, body: bytes, time: float) -> Recorded:
         """Keep an encoded event. `time` is the log's, in seconds since 1970."""
@@ -48,6 +50,19 @@ class StoredEvents:
             if message is not None:
                 lost.insert(0, message)
         return lost
+
+    def purge(self, batch: BatchId, before: int) -> None:
+        """Remove the messages under a batch below a sequence."""
+        purged = {seq for seq in self._of_scope.get(Under(batch), ()) if seq < before}
+        for seq in purged:
+            self._messages[seq - 1] = None
+        for scope, sequences in self._of_scope.items():
+            self._of_scope[scope] = [seq for seq in sequences if seq not in purged]
+        self._purged |= purged
+
+    def was_purged(self, seq: int) -> bool:
+        """Was the message at a sequence removed?"""
+        return seq in self._purged
 
     @property
     def last_seq(self) -> int:
@@ -77,7 +92,7 @@ class StoredEvents:
         if seq == 0 or time is None:
             return seq <= self.last_seq
         found = self._messages[seq - 1] if seq <= self.last_seq else None
-        return found is not None and found.time == time
+        return self.was_purged(seq) or (found is not None and found.time == time)
 
     def between(self, after: int, until: int) -> Sequence[Recorded]:
         """The events behind sequence `after`, up to and with `until`."""

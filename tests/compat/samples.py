@@ -166,6 +166,15 @@ SAMPLES: dict[str, Event] = {
         **_by(ev.SCHEDULER), **OF_SUBMISSION, state="failed", reason="the build failed"
     ),
     "batch_archived": ev.BatchArchived(**_by(ev.SCHEDULER), **OF_SUBMISSION),
+    "compacted": ev.Compacted(
+        **_by(ev.ARCHIVER),
+        **OF_SUBMISSION,
+        by="jane",
+        archive="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        events=412,
+        first_seq=17,
+        last_seq=5120,
+    ),
     "deleted": ev.Deleted(**_by("jane"), **OF_SUBMISSION),
     "notified": ev.Notified(
         **_by(ev.NOTIFIER),

@@ -79,7 +79,7 @@ async def test_every_reader_skips_garbage_and_counts_it_once(
     await claim(cluster, 3, 3)
     assert await seqs(cluster.log.follow(after=0, until=7)) == [1, 2, 3, 5, 6, 7]
     assert await seqs(cluster.log.follow(after=3, until=7)) == [5, 6, 7]
-    async with asyncio.timeout(WITHIN_S), aclosing(cluster.log.durable("archiver")) as deliveries:
+    async with asyncio.timeout(WITHIN_S), aclosing(cluster.stream.durable("archiver")) as deliveries:
         assert [(await anext(deliveries)).recorded.seq for _ in range(6)] == [1, 2, 3, 5, 6, 7]
     with pytest.raises(KeyError):
         await cluster.log.get(seq)
@@ -198,10 +198,10 @@ async def test_a_durable_reader_does_not_acknowledge_events_of_a_newer_layout(
     await raise_layout(cluster, layout.LAYOUT + 1)
     await put(cluster, SUBJECT, b'{"type":"teleported","v":1}')
     with pytest.raises(UnreadableEvent, match="upgrade distribute"):
-        async with asyncio.timeout(WITHIN_S), aclosing(cluster.log.durable("archiver")) as deliveries:
+        async with asyncio.timeout(WITHIN_S), aclosing(cluster.stream.durable("archiver")) as deliveries:
             await anext(deliveries)
     # The upgraded reader can't read it either, so it is garbage.
     monkeypatch.setattr(messages, "LAYOUT", layout.LAYOUT + 1)
     seq = await cluster.log.append(builders.joined(), Guard(0))
-    async with asyncio.timeout(WITHIN_S), aclosing(cluster.log.durable("archiver", Only())) as deliveries:
+    async with asyncio.timeout(WITHIN_S), aclosing(cluster.stream.durable("archiver", Only())) as deliveries:
         assert (await anext(deliveries)).recorded.seq == seq

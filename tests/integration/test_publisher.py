@@ -53,7 +53,7 @@ async def test_pipelined_appends_get_their_own_sequences(cluster: Cluster) -> No
     seqs = await answers([cluster.log.append(event, Guard(0)) for event in events])
     assert seqs == list(range(1, 2001))
     assert await stored(cluster) == events
-    assert cluster.log.unanswered == 0
+    assert cluster.stream.unanswered == 0
 
 
 async def test_a_second_writer_of_a_scope_gets_a_conflict(cluster: Cluster) -> None:
@@ -200,7 +200,7 @@ async def test_appends_wait_for_a_broker_that_is_away(broker: Broker, cluster: C
     futures = [cluster.log.append(event, Guard(0)) for event in claims(50)]
     await broker.start()
     assert await answers(futures) == list(range(1, 51))
-    assert cluster.log.unanswered == 0
+    assert cluster.stream.unanswered == 0
 
 
 @pytest.mark.parametrize("is_outage", [False, True])

@@ -313,7 +313,7 @@ async def test_unacknowledged_events_are_delivered_again(
     await eventually(lambda: consumer_is(cluster, "archiver", num_ack_pending=2))
     await broker.stop()
     await broker.start()
-    async with aclosing(cluster.log.durable("archiver")) as deliveries, asyncio.timeout(WITHIN_S):
+    async with aclosing(cluster.stream.durable("archiver")) as deliveries, asyncio.timeout(WITHIN_S):
         again = {(await anext(deliveries)).recorded.seq for _ in range(2)}
     assert again == {2, 4}
 
@@ -324,7 +324,7 @@ async def test_deliveries_that_are_queued_or_in_work_do_not_come_again(
     monkeypatch.setattr(durable, "ACK_WAIT_S", 3)
     await claim(cluster, 0, 10)
     seen: list[int] = []
-    async with aclosing(cluster.log.durable("slow", Only(types=frozenset({"claimed"})))) as deliveries:
+    async with aclosing(cluster.stream.durable("slow", Only(types=frozenset({"claimed"})))) as deliveries:
         async for delivery in deliveries:
             seen.append(delivery.recorded.seq)
             if len(seen) == 1:

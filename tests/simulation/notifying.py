@@ -78,7 +78,7 @@ class Mailboxes:
                 accepted = batch is not None and batch.end is not None and batch.finished_at == recorded.time
                 if batch is not None and accepted and batch.ran_at is None:
                     self._ended[event.scope] = recorded.seq, key_of("end", event.id)
-            case ev.RetryRequested() | ev.Deleted() | ev.Submitted():
+            case ev.RetryRequested() | ev.Compacted() | ev.Deleted() | ev.Submitted():
                 if event.scope not in self._world.truth.state.batches or self._goes_on(event.scope):
                     self._ended.pop(event.scope, None)
             case ev.Notified():

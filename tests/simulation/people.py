@@ -35,6 +35,7 @@ from distribute.core.specs import BatchSpec
 from distribute.core.state import BatchState, State, Status
 
 from .collectors import Elsewhere, bring_in
+from .compacting import compact_all
 from .process import WorldProcess
 from .replacing import changed
 from .scenario import CAPABILITIES, PAUSES_S, USERS, Verb
@@ -181,6 +182,10 @@ class People:
             batch = batches.get(elsewhere.batch)
             if batch is not None and batch.ran_at is not None and batch.counts[Status.QUEUED]:
                 self._bring_in(elsewhere)  # refused, if it is another run of the name
+
+    def compact(self) -> None:
+        """Compact all batches that are over."""
+        self._visit("admin", compact_all)
 
     def _bring_in(self, elsewhere: Elsewhere) -> None:
         visit = self._visit(elsewhere.user, partial(bring_in, elsewhere=elsewhere))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from distribute.core import events as ev
 from distribute.core.ids import JobId
-from distribute.core.packed import PackedBatch
+from distribute.core.packed import ClosedBatch
 from distribute.core.specs import BatchSpec, Job
 from distribute.core.state import BatchState
 
@@ -29,7 +29,7 @@ def changed(spec: BatchSpec, random: Random) -> BatchSpec:
 
 
 def replaced(
-    stories: Stories, event: ev.Submitted, before: BatchState | PackedBatch | None
+    stories: Stories, event: ev.Submitted, before: BatchState | ClosedBatch | None
 ) -> dict[JobId, Story]:
     """A submission may replace the batch `before`. Then its stories end, but for those that this returns."""
     if event.replaces is None or before is None:

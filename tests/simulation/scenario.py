@@ -60,6 +60,7 @@ Verb = Literal[
     "leave",
     "logs",
     "collect",
+    "compact",
 ]
 VERBS: tuple[Verb, ...] = (
     "kill", "kill", "kill_job", "kill_job", "kill_queued", "retry", "retry", "delete",
@@ -123,6 +124,11 @@ class Scenario:
     failing_builds: set[tuple[BatchId, str]] = field(default_factory=set)
 
     @property
+    def compacts(self) -> bool:
+        """Are batches compacted? Then no disk loses what it has acknowledged: nobody could say it again."""
+        return any(request.verb == "compact" for request in self.requests)
+
+    @property
     def is_untroubled(self) -> bool:
         """Does nothing go wrong in this world but jobs?"""
         return self.weather is CLEAR and not self.trouble_every_s
@@ -166,6 +172,7 @@ def scenario(random: Random) -> Scenario:
     made.requests += _holders(Random(calm_at + 4), made)
     made.requests += _changers(Random(calm_at + 5), made)
     made.requests += _keepers(Random(calm_at + 6), made)
+    made.requests += _compactions(Random(calm_at + 7), calm_at)
     return made
 
 
@@ -233,6 +240,14 @@ def _keepers(random: Random, made: Scenario) -> list[Request]:
         for at, spec, _ in made.submissions
         for _ in range(random.randint(0, 2))
     ]
+
+
+def _compactions(random: Random, calm_at: float) -> list[Request]:
+    """In some worlds, an admin compacts what is over, again and again."""
+    if random.random() < 0.7:
+        return []
+    moments = sorted(random.uniform(20, calm_at + 60) for _ in range(random.randint(2, 8)))
+    return [Request(moment, "compact") for moment in moments]
 
 
 def _limit(random: Random, made: Scenario) -> None:

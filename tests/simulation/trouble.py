@@ -120,7 +120,8 @@ class Trouble:
         if what == "stands still":
             broker.stand_still()
         else:
-            broker.crash(self._random.choice((0, 0, 1, 1, 2, 5)))
+            lost = self._random.choice((0, 0, 1, 1, 2, 5))
+            broker.crash(0 if self._world.scenario.compacts else lost)
         self._world.later(broker.come_up)
 
     def _stall_reader(self) -> None:

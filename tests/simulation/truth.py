@@ -311,7 +311,8 @@ class Truth:
 
     def pulled(self, batch: BatchId, found: dict[str, str], complete: bool) -> None:
         """A person who looked at a batch's results was shown these: NUIDs by the objects' names."""
-        state = self.state.batches[batch]
+        state = self.state.find(batch)
+        assert state is not None, "somebody looked at it"
         stories = [story for _, story in self.stories.of_batch(batch)]
         expected = {stored.name: stored.nuid for story in stories for stored in story.archived}
         jobs = {name: nuid for name, nuid in found.items() if not name.startswith(f"{batch}//")}

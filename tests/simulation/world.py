@@ -213,6 +213,7 @@ class World:
                 "pause_here": self._pause_here,
                 "sit_down": self._sit_down,
                 "collect": self.people.bring_in_another,
+                "compact": self.people.compact,
             }
             self.loop.at(moment, own.get(verb, partial(self.people.request, verb, batch)))
         if plan.trouble_every_s:
@@ -322,6 +323,7 @@ class World:
             for batch_id, batch in sorted(self.truth.state.batches.items())
             if not batch.active and not batch.unarchived
         ]
+        batches += sorted(self.truth.state.compacted)
         if batches:
             self.people.pull(self.random.choice(batches), self.loop.stop)
             self.loop.after(PATIENCE_S, partial(self.fail, Broken("its results are never read to their end")))
@@ -341,7 +343,7 @@ class World:
         found += [
             f"{process.name} waits for an answer"
             for process in self.processes
-            if process.cluster.log.unanswered
+            if process.cluster.stream.unanswered
         ]
         found += self.people.still_follow()
         for name, runner in self.runners.items():

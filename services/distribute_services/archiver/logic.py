@@ -14,13 +14,13 @@ from distribute.core.batch_record import loading
 from distribute.core.fold import apply
 from distribute.core.ids import BatchId
 from distribute.core.manifest import StoredObject
-from distribute.core.packed import PackedBatch
+from distribute.core.packed import ClosedBatch, PackedBatch
 from distribute.core.recorded import Append, Guard, Recorded, time_of
 from distribute.core.replacing import kept_jobs
 from distribute.core.slices import at_once
 from distribute.core.state import BatchState, State
 
-CHORES = frozenset({"build_finished", "build_collected", "deleted"})
+CHORES = frozenset({"build_finished", "build_collected", "compacted", "deleted"})
 """Types of events whose tasks the state does not record: see `Backlog.done_until`."""
 
 _UNRECORDED = CHORES | {"submitted"}
@@ -29,8 +29,9 @@ _UNRECORDED = CHORES | {"submitted"}
 MAX_EVENTS_HELD = 256
 """Max. events held for the next tasks. The events of further tasks are read from the log again."""
 
-Task = ev.AttemptEnd | ev.BuildEnd | ev.Deleted | ev.Submitted
-"""An event that gives the archiver a task: to check and commit outputs, or to delete results.
+Task = ev.AttemptEnd | ev.BuildEnd | ev.Compacted | ev.Deleted | ev.Submitted
+"""An event that gives the archiver a task: to check and commit outputs, to delete results, or to remove what
+an archive has.
 
 A submission does, if it replaces a batch: what the jobs left that it does not keep is deleted."""
 
@@ -108,11 +109,12 @@ class Backlog:
         if batch is None or batch.seq > recorded.seq:
             return False
         if isinstance(event, ev.Submitted):
-            return event.replaces is not None and batch.seq == recorded.seq
-        if isinstance(event, ev.BuildEnd):
+            is_there = batch.seq == recorded.seq and batch.compacted_at is None
+            return event.replaces is not None and is_there
+        if isinstance(event, ev.BuildEnd | ev.Compacted):
             return True
-        if isinstance(batch, PackedBatch):
-            return False  # a packed batch is archived
+        if isinstance(batch, ClosedBatch):
+            return False  # it is archived
         left = batch.unarchived.get(batch.rows.get(event.job, -1))
         return left is not None and left.seq == recorded.seq
 
@@ -121,7 +123,7 @@ class Backlog:
         batch = self.state.find(batch_id)
         if isinstance(batch, PackedBatch):
             batch = at_once(loading(batch.fixed, batch.changing))
-        return frozenset(kept_jobs(batch) if batch is not None else ())
+        return frozenset(kept_jobs(batch) if isinstance(batch, BatchState) else ())
 
     def done(self, seq: int) -> None:
         """Note that the task of the event at this sequence is done, or not needed any more."""

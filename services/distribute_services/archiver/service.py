@@ -27,6 +27,7 @@ from distribute.ports import Cluster, Only
 from distribute.restoring import restore
 from distribute.runtime import Failure, new_id, supervise, unless_stopped
 from distribute.snapshot_writer import write_batch
+from distribute_services.archiver.compacting import Wish, compact
 from distribute_services.archiver.logic import CHORES, Backlog, archived, foreign_names
 
 log = logging.getLogger(__name__)
@@ -87,6 +88,7 @@ class ArchiverService:
                     "events": self._follow(),
                     "tasks": self._begin_tasks(),
                     "notes": self._keep_note(),
+                    "requests": self._serve(),
                     "failures": self._failure.raised(),
                 },
             )
@@ -211,11 +213,28 @@ class ArchiverService:
                     kept = self._backlog.kept(event.scope)
                     await self._cluster.store.delete_results(event.scope, recorded.time, kept)
                     log.info("deleted the results of %s, but for those of %d jobs", event.scope, len(kept))
+            case ev.Compacted():
+                await self._cluster.log.purge(event.scope, before=seq)
+                log.info(
+                    "moved %d events of %s into an archive, as %s wanted", event.events, event.scope, event.by
+                )
             case ev.Finished() | ev.Yielded() | ev.Collected() | ev.BuildFinished() | ev.BuildCollected():
                 await self._archive(recorded, event)
             case _:
                 raise _other_log(seq)
         self._backlog.done(seq)
+
+    async def _serve(self) -> None:
+        """Compact batches, one at a time, as people ask for it."""
+
+        async def handle(payload: bytes) -> bytes:
+            wish = Wish.read(payload)
+            archive, seq = await compact(self._cluster, self._backlog.state, wish, self._clock, self._new_id)
+            await self._folded(seq)
+            return orjson.dumps({"events": archive.events, "size_bytes": archive.size_bytes})
+
+        async with self._cluster.queries.serving("compact", handle, at_work=1):
+            await self._failure.raised()
 
     async def _read(self, seq: int) -> Recorded:
         try:

@@ -24,7 +24,7 @@ from distribute.core.projections.notices import (
 )
 from distribute.core.recorded import Recorded
 from distribute.core.slices import at_once
-from distribute.core.state import State
+from distribute.core.state import BatchState, State
 
 Json = dict[str, Any]
 
@@ -209,10 +209,10 @@ class Outbox:
             return
         assert isinstance(event, ev.BatchEvent), "only such events are recalled"
         batch = self.state.find(event.batch_id)
-        if batch is None:
-            return
         if isinstance(batch, PackedBatch):
             batch = at_once(loading(batch.fixed, batch.changing))
+        if not isinstance(batch, BatchState):
+            return  # it was deleted, or closed so long ago that an admin compacted it
         for notice in still_shown(self.state, batch, recorded):
             self._add(notice, recorded.seq)
 

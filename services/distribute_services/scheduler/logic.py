@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from distribute.core.agenda import Agenda
 from distribute.core.beats import Beat
 from distribute.core.decide import decide
+from distribute.core.errors import LogReplaced
+from distribute.core.events import Compacted
 from distribute.core.ids import Scope
 from distribute.core.liveness import Lease, Liveness
 from distribute.core.recorded import Append, Recorded
@@ -46,14 +48,21 @@ class Scheduler:
         return self.state.seq >= self.catch_up_to
 
     def deliver(self, records: Iterable[Recorded], now: float) -> list[Recorded]:
-        """Fold events from the log. Returns those that are news: they fit, and come behind `catch_up_to`."""
+        """Fold events from the log. Returns those that are news: they fit, and come behind `catch_up_to`.
+
+        Raises:
+            LogReplaced: events were moved into an archive before they were read here: read them there.
+        """
         self.agenda.pass_time(now)
         news: list[Recorded] = []
         for recorded in records:
             if recorded.seq > self.state.seq:
                 misfit = self.agenda.fold(recorded)
-                if recorded.seq > self.catch_up_to and misfit is None:
-                    news.append(recorded)
+                if recorded.seq > self.catch_up_to:
+                    if misfit is None:
+                        news.append(recorded)
+                    elif type(recorded.event) is Compacted:
+                        raise LogReplaced(f"{misfit}: they were removed while the log was read")
         self._drop_what_was_beaten()
         return news
 

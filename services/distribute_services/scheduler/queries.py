@@ -13,6 +13,7 @@ from distribute.core.ids import BatchId
 from distribute.core.listing import Listing
 from distribute.core.specs import Resources
 from distribute.core.views import (
+    Compacted,
     batches_in_slices,
     ignored_view,
     match_view,
@@ -56,6 +57,8 @@ async def answer_queries(
         async def handle(payload: bytes) -> bytes:
             try:
                 return await in_slices(answer(orjson.loads(payload or b"{}")))
+            except Compacted:
+                return orjson.dumps({"compacted": True})  # the client reads the archive
             except KeyError as error:
                 return orjson.dumps({"error": f"there is no {error.args[0]}"})
             except (ValueError, TypeError) as error:

@@ -41,6 +41,7 @@ class BatchDocument(TypedDict):
     says why it begins no further job now, if it waits. `held_by` and `held_at` say who
     holds it, and since when. `max_running` and `max_failures` are its limits.
     `edited_by` and `edited_at` say who changed those, or what jobs ask for, last, and when.
+    `compacted_at` is when its events were moved into an archive.
     """
 
     namespace: str
@@ -69,6 +70,7 @@ class BatchDocument(TypedDict):
     max_failures: NotRequired[int | None]
     edited_by: NotRequired[str | None]
     edited_at: NotRequired[str | None]
+    compacted_at: NotRequired[str | None]
 
 
 class JobDocument(TypedDict):

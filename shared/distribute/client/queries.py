@@ -67,12 +67,10 @@ class Queries:
             Refused: there is no such batch.
         """
         answer = await self._ask("batch", {"namespace": batch.namespace, "batch": batch.batch, **which})
-        if answer is None:
+        if answer is None or "compacted" in answer:
             from distribute.core.views import batch_view
 
-            state = await self._fold()
-            if batch not in state.batches:
-                raise no_such_batch(batch)
+            state = await self._fold_with(batch, answer)
             answer = batch_view(state, batch, now=self._clock(), **which)
         if "error" in answer:
             raise no_such_batch(batch)
@@ -104,15 +102,13 @@ class Queries:
             Refused: there is no such batch or job.
         """
         answer = await self._ask("why", job._asdict())
-        if answer is None:
+        if answer is None or "compacted" in answer:
             from distribute.core.agenda import Agenda
             from distribute.core.slices import at_once
             from distribute.core.why_view import why_view
 
-            agenda = Agenda(await self._fold(), now=self._clock())
-            batch = agenda.state.batches.get(job.batch_id)
-            if batch is None:
-                raise no_such_batch(job.batch_id)
+            agenda = Agenda(await self._fold_with(job.batch_id, answer), now=self._clock())
+            batch = agenda.state.batches[job.batch_id]
             if job.job not in batch.rows:
                 raise no_such_job(job)
             answer = at_once(why_view(agenda, batch, job.job))
@@ -173,12 +169,10 @@ class Queries:
             Refused: there is no such batch.
         """
         answer = await self._ask("edit", {**batch._asdict(), "jobs": jobs, "changes": changes})
-        if answer is None:
+        if answer is None or "compacted" in answer:
             from distribute.core.edit_view import edit_view
 
-            state = await self._fold()
-            if batch not in state.batches:
-                raise no_such_batch(batch)
+            state = await self._fold_with(batch, answer)
             answer = edit_view(state, state.batches[batch], jobs, changes)
         if "error" in answer:
             raise no_such_batch(batch)
@@ -198,6 +192,36 @@ class Queries:
         if str(answer.get("error", "")).startswith("not a question"):
             raise Refused(f"the scheduler does not understand {verb!r} ({answer['error']}): upgrade it")
         return answer
+
+    async def _fold_with(self, batch: BatchId, answer: dict[str, Any] | None) -> State:
+        """A state that has all of a batch. `answer`: the scheduler says that it is compacted; None: nothing.
+
+        Raises:
+            Refused: there is no such batch.
+        """
+        until = await self._cluster.log.last_seq()
+        if answer is None:
+            state = await self._fold()
+            if batch in state.batches:
+                return state
+            if batch not in state.compacted:
+                raise no_such_batch(batch)
+            until = state.seq
+        return await self._fold_alone(batch, until)
+
+    async def _fold_alone(self, batch: BatchId, until: int) -> State:
+        """A state that has only this batch, as of the event at `until`."""
+        from distribute.core.projections.story import BatchStory
+        from distribute.core.state import State
+        from distribute.ports import Only
+
+        story = BatchStory(batch)
+        async for events in self._cluster.log.follow(after=0, only=Only(batch=batch), until=until):
+            for recorded in events:
+                story.fold(recorded)
+        if story.state is None:
+            raise no_such_batch(batch)
+        return State(seq=until, time=self._clock(), batches={batch: story.state})
 
     async def _fold(self) -> State:
         """The state as of now, folded from the whole log."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from distribute.client.appending import Appender
 from distribute.client.batch_log import read_standing
 from distribute.client.removal import remove
-from distribute.client.saying import refuse_anothers, refuse_elsewhere
+from distribute.client.saying import refuse_anothers, refuse_compacted, refuse_elsewhere
 from distribute.client.standing import ask_standing
 from distribute.client.upload import OnBytes, upload
 from distribute.client.words import printable
@@ -142,6 +142,7 @@ class Replacement:
             raise Refused(f"there is no batch {name} of which anything could be kept: submit it as a new one")
         refuse_elsewhere(batch, course)
         refuse_anothers(batch, course.user, self._person, self.verb, force=force)
+        refuse_compacted(batch, course)
 
 
 async def _read_spec(cluster: Cluster, seq: int, submission: str) -> BatchSpec:

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from distribute.client.batch_log import read_standing
 from distribute.client.queries import no_such_batch, no_such_job
-from distribute.client.saying import names_of, refuse_anothers, refuse_elsewhere, say_of_batch
+from distribute.client.saying import (
+    names_of,
+    refuse_anothers,
+    refuse_compacted,
+    refuse_elsewhere,
+    say_of_batch,
+)
 from distribute.client.words import argument, printable
 from distribute.core.errors import Refused
 from distribute.core.event_base import MAX_RETRIED
@@ -75,7 +81,7 @@ async def retry(
 
     Raises:
         Refused: there is no such batch or job, a job can't be retried or there is none to retry, the batch is
-            being killed, ran elsewhere, or is another person's.
+            being killed, was compacted, ran elsewhere, or is another person's.
     """
 
     def refuse(course: Course) -> None:
@@ -83,6 +89,7 @@ async def retry(
             raise no_such_batch(batch)
         refuse_elsewhere(batch, course)
         refuse_anothers(batch, course.user, person, "retry", force=force)
+        refuse_compacted(batch, course)
         if course.killed_by is not None and course.end is None:
             raise Refused(
                 f"{printable(str(batch))} is still being killed: wait until it is over, "

@@ -29,7 +29,9 @@ class Agenda(Indexes):
         """Apply an event to the state, and update the indexes. Returns why it does not fit, or None."""
         event = recorded.event
         before = (
-            self.state.find(event.scope) if type(event) is ev.Deleted or type(event) is ev.Submitted else None
+            self.state.find(event.scope)
+            if type(event) is ev.Deleted or type(event) is ev.Submitted or type(event) is ev.Compacted
+            else None
         )
         suspect = suspect_of(self.state, event) if type(event) is ev.Finished else None
         writer = event.author if type(event) in BY_A_NODE else None
@@ -59,7 +61,8 @@ class Agenda(Indexes):
                 self.recheck_failed_builds()
         else:
             after = self.state.find(event.scope)
-            if before is not None and (after is None or after.submission != before.submission):
+            is_other = after is None or after.submission != before.submission if before is not None else False
+            if is_other or event.scope in self.state.compacted:
                 self.forget(event.scope)
             if type(event) is ev.Edited:
                 self.regroup(event.scope)

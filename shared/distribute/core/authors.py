@@ -36,7 +36,7 @@ AUTHORS: Mapping[str, AuthorKind] = {
             ev.Completed, ev.BatchArchived, ev.Assigned, ev.StopOrdered, ev.Released, ev.Excused, ev.Lost,
             ev.Quarantined,
         ),
-        AuthorKind.ARCHIVER: (ev.JobArchived,),
+        AuthorKind.ARCHIVER: (ev.JobArchived, ev.Compacted),
         AuthorKind.NOTIFIER: (ev.Notified,),
         AuthorKind.NODE: (
             ev.Claimed, ev.Started, ev.Finished, ev.Yielded, ev.Joined, ev.Leaving, ev.Left, ev.Paused,

@@ -20,7 +20,7 @@ from typing import Any
 from distribute.core.gpu_kind import GpuKind
 from distribute.core.ids import BatchId
 from distribute.core.limits import After, Limits
-from distribute.core.packed import PackedBatch, Record
+from distribute.core.packed import SHOWN, CompactedBatch, PackedBatch, Record
 from distribute.core.slices import at_once
 from distribute.core.state import (
     Attempt,
@@ -233,6 +233,25 @@ def load_packed(fixed: Record, changing: Record) -> PackedBatch | None:
         changing=changing,
         **{name: found[name] for name in _SHOWN},
         **{name: plain[name] for name in ("under_seq", "priority", "end", "end_reason", "finished_at")},
+    )
+
+
+def dump_compacted(batch: CompactedBatch) -> bytes:
+    """A compacted batch as JSON."""
+    shown = {name: getattr(batch, name) for name in SHOWN}
+    return as_json(shown | {name: dict(sorted(shown[name].items())) for name in _BY_NODE if name in shown})
+
+
+def load_compacted(found: Json) -> CompactedBatch:
+    """The inverse of `dump_compacted`, of parsed JSON."""
+    return CompactedBatch(
+        **found
+        | {
+            "id": BatchId(*found["id"]),
+            "counts": tuple(found["counts"]),
+            "killed": _load_kill(found["killed"]),
+            "limits": _load_limits(found["limits"]),
+        }
     )
 
 

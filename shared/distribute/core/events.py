@@ -102,6 +102,23 @@ class BatchArchived(SubmissionEvent):
     v: Literal[2] = 2
 
 
+class Compacted(SubmissionEvent):
+    """The archiver saved all events of this name in an archive, and removes those before this one.
+
+    `by` is the person who wanted it. `archive` is the digest of the file, a saved log, in the store of
+    inputs. It holds `events`, the first at `first_seq` and the last at `last_seq`. The batch is closed for
+    good: it can be read and deleted, and not changed.
+    """
+
+    type: Literal["compacted"] = "compacted"
+    v: Literal[1] = 1
+    by: StoredAuthor
+    archive: Sha256
+    events: int = Field(ge=1, le=2**63 - 1)
+    first_seq: int = Field(ge=1, le=2**63 - 1)
+    last_seq: int = Field(ge=1, le=2**63 - 1)
+
+
 class Deleted(SubmissionEvent):
     """A person deleted a batch that is over. Its name is free again."""
 
@@ -286,6 +303,7 @@ Event = Annotated[
     | MoveRequested
     | Completed
     | BatchArchived
+    | Compacted
     | Deleted
     | Notified
     | Assigned

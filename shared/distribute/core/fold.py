@@ -8,13 +8,16 @@ or the times, so that no event can stop its readers.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from distribute.core import accounts, waits
 from distribute.core import events as ev
 from distribute.core.event_base import LATEST
-from distribute.core.fold_batch import BatchEvent, BuildEvent, advance, advance_job
+from distribute.core.fold_batch import BatchEvent, BuildEvent, advance, advance_job, misfit_of_compacted
 from distribute.core.fold_job import JobEvent, was_stopped
 from distribute.core.fold_node import apply_node_event
-from distribute.core.packing import unpack
+from distribute.core.packed import CompactedBatch
+from distribute.core.packing import compacted_as, unpack
 from distribute.core.recorded import Recorded
 from distribute.core.state import Attempt, BatchState, State
 
@@ -48,6 +51,8 @@ def apply(state: State, recorded: Recorded) -> str | None:
 def _apply_job_event(state: State, recorded: Recorded, event: JobEvent) -> str | None:
     """Fold an event of a job. Returns why it does not fit, or None."""
     batch = state.batch_of(event) or unpack(state, event.batch_id)
+    if batch is None and (compacted := state.compacted.get(event.batch_id)) is not None:
+        return _apply_to_compacted(state, compacted, recorded)
     row = batch.rows.get(event.job) if batch is not None else None
     if batch is None or row is None:
         return advance(batch, recorded).misfit
@@ -76,6 +81,8 @@ def _was_killed(batch: BatchState, row: int, attempt: Attempt, event: ev.Finishe
 def _apply_to_batch(state: State, recorded: Recorded, event: BatchEvent | BuildEvent) -> str | None:
     """Fold an event of a batch or of a build. Returns why it does not fit, or None."""
     batch = state.batch_of(event) or unpack(state, event.batch_id)
+    if batch is None and (compacted := state.compacted.get(event.batch_id)) is not None:
+        return _apply_to_compacted(state, compacted, recorded)
     batch, misfit = advance(batch, recorded)
     if misfit is not None:
         return misfit
@@ -94,6 +101,11 @@ def _apply_to_batch(state: State, recorded: Recorded, event: BatchEvent | BuildE
         case ev.Completed() | ev.RetryRequested():
             assert batch is not None, "it fits"
             waits.fold_event(state, event, batch.submission, recorded.time)
+        case ev.Compacted():
+            assert batch is not None, "it fits"
+            del state.batches[batch.id]
+            state.compacted[batch.id] = compacted_as(batch)
+            accounts.forget_batch(state, batch.id)
         case ev.Deleted():
             submission = state.batches[event.scope].submission
             _delete(state, recorded)
@@ -101,6 +113,18 @@ def _apply_to_batch(state: State, recorded: Recorded, event: BatchEvent | BuildE
         case _:
             pass
     return None
+
+
+def _apply_to_compacted(state: State, batch: CompactedBatch, recorded: Recorded) -> str | None:
+    """Fold an event under a compacted batch. Returns why it does not fit, or None."""
+    event = recorded.event
+    misfit = misfit_of_compacted(batch, event)
+    if isinstance(event, ev.Deleted) and misfit is None:
+        del state.compacted[batch.id]
+        waits.fold_event(state, event, batch.submission, recorded.time)
+    else:
+        state.compacted[batch.id] = replace(batch, under_seq=recorded.seq)
+    return misfit
 
 
 def _delete(state: State, recorded: Recorded) -> None:

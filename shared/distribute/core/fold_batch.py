@@ -15,6 +15,7 @@ from distribute.core.fold_job import of_another_batch
 from distribute.core.grouping import columns
 from distribute.core.last_job import are_others_over, run_last_again
 from distribute.core.limits import Limits
+from distribute.core.packed import CompactedBatch
 from distribute.core.recorded import Recorded
 from distribute.core.state import (
     MAX_BUILDS_QUOTED,
@@ -49,7 +50,10 @@ def advance(batch: BatchState | None, recorded: Recorded) -> Advanced:
         if event.spec.id != event.scope:
             return Advanced(None, f"its specification is of {event.spec.id}")
         return Advanced(_submit(event, seq, time), None)
-    batch.under_seq = seq
+    before, batch.under_seq = batch.under_seq, seq
+    if batch.compacted_at is not None:
+        misfit = misfit_of_compacted(batch, event)
+        return Advanced(None if misfit is None and event.type == "deleted" else batch, misfit)
     match event:
         case ev.JobEvent():
             row = batch.rows.get(event.job)
@@ -66,7 +70,7 @@ def advance(batch: BatchState | None, recorded: Recorded) -> Advanced:
             return Advanced(replacing.with_kept(_submit(event, seq, time), event.spec, batch), None)
         case ev.BatchEvent():
             batch.last_seq = seq
-            misfit = _apply(batch, time, event)
+            misfit = _apply(batch, before, time, event)
             if misfit is None and event.type != "notified":
                 batch.cause = event.id
             return Advanced(None if misfit is None and event.type == "deleted" else batch, misfit)
@@ -105,6 +109,7 @@ _RequestOrEnd = (
     | ev.MoveRequested
     | ev.Completed
     | ev.BatchArchived
+    | ev.Compacted
     | ev.Deleted
     | ev.Notified
 )
@@ -112,8 +117,11 @@ _RequestOrEnd = (
 BatchEvent = ev.Submitted | _RequestOrEnd
 
 
-def _apply(batch: BatchState, time: float, event: _RequestOrEnd) -> str | None:
-    """Fold an event of the batch's own scope. Returns why it does not fit, or None."""
+def _apply(batch: BatchState, before: int, time: float, event: _RequestOrEnd) -> str | None:
+    """Fold an event of the batch's own scope. Returns why it does not fit, or None.
+
+    `before` is the sequence of the event under the batch before it.
+    """
     if (misfit := of_another_batch(batch, event)) is not None:
         return misfit
     match event.type:
@@ -136,10 +144,10 @@ def _apply(batch: BatchState, time: float, event: _RequestOrEnd) -> str | None:
             return _complete(batch, time, event)
         case "batch_archived":
             return _archive(batch)
-        case "deleted":
-            return None if batch.end is not None else "the batch is not over"
-        case "notified":
-            return None
+        case "compacted":
+            return _compact(batch, before, time, event)
+        case "deleted" | "notified":
+            return "the batch is not over" if event.type == "deleted" and batch.end is None else None
         case _:
             assert_never(event)
 
@@ -212,6 +220,26 @@ def _archive(batch: BatchState) -> str | None:
         return "what jobs of the batch leave is not archived yet"
     batch.archived = True
     return None
+
+
+def _compact(batch: BatchState, last_seq: int, time: float, event: ev.Compacted) -> str | None:
+    """Close the batch for good. `last_seq` is that of the event under it that was folded before.
+
+    A reader who meets the event without some of those before it reads while they are being removed.
+    """
+    if not batch.archived or batch.active or batch.unarchived:
+        return "the batch is not over and archived"
+    if event.last_seq != last_seq:
+        return f"its archive ends with event {event.last_seq}, and the last event of the batch is {last_seq}"
+    batch.compacted_at = time
+    return None
+
+
+def misfit_of_compacted(batch: BatchState | CompactedBatch, event: ev.Event) -> str | None:
+    """Why an event does not fit a compacted batch; None: it does."""
+    if event.type != "notified" and event.type != "deleted":
+        return "the events of the batch were moved into an archive"
+    return of_another_batch(batch, event)
 
 
 def _apply_build(batch: BatchState, time: float, event: BuildEvent) -> str | None:

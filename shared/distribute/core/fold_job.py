@@ -11,6 +11,7 @@ from typing import assert_never
 from distribute.core import events as ev
 from distribute.core.last_job import are_others_over, requeue_last
 from distribute.core.outcomes import allocated, note_claim, note_start, record_outcome, written_at
+from distribute.core.packed import CompactedBatch
 from distribute.core.state import (
     ASSIGNED,
     CLAIMED,
@@ -138,7 +139,7 @@ def _not_continuing(batch: BatchState, row: int, attempt: Attempt | None, event:
 
 
 def of_another_batch(
-    batch: BatchState,
+    batch: BatchState | CompactedBatch,
     event: ev.SubmissionEvent
     | ev.Assigned
     | ev.StopOrdered

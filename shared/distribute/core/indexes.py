@@ -263,7 +263,7 @@ class Indexes:
         self.to_check.update(batch.id for batch in batches if batch.build_failed and batch.end is None)
 
     def forget(self, batch_id: BatchId) -> None:
-        """Forget a batch that was deleted."""
+        """Forget a batch that was deleted or compacted."""
         # Its pending events no longer count: another batch may soon have the name.
         for scope in self.pending.of_batch(batch_id):
             for event in self.pending.drop(scope):

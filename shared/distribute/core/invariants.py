@@ -33,6 +33,7 @@ def check(state: State) -> None:
     for node in state.nodes.values():
         check_node(state, node)
     _check_packed(state)
+    _check_compacted(state)
     for user, usage in state.usage.items():
         assert usage.cores == cores[user], f"{user}: holds {usage.cores} cores, attempts say {cores[user]}"
         assert usage.core_ms >= 0, f"{user}: used {usage.core_ms} core milliseconds"
@@ -49,6 +50,17 @@ def _check_packed(state: State) -> None:
         check_batch(state, batch)
         assert is_packable(batch), f"{batch_id} is packed, and not over"
         assert packed_as(batch, packed.fixed, packed.changing) == packed, f"{batch_id}: what lists show of it"
+
+
+def _check_compacted(state: State) -> None:
+    """Check that a compacted batch is nowhere else, and that nothing waits for what it has left."""
+    named = named_by_nodes(state.nodes.values())
+    for batch_id, batch in state.compacted.items():
+        assert batch.id == batch_id, f"{batch_id} is compacted as {batch.id}"
+        assert batch_id not in state.batches.keys() | state.packed.keys(), f"{batch_id} is there twice"
+        assert batch_id not in named, f"{batch_id} is compacted, and a node's record names it"
+        over = sum(batch.counts[status] for status in ENDED)
+        assert over == sum(batch.counts), f"{batch_id} is compacted, and {over} of its jobs are over"
 
 
 def check_touched(state: State, event: Event) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from distribute.core.gates import failed_with_batch, held_in_words
 from distribute.core.liveness import paused_s
 from distribute.core.matching import is_paused
-from distribute.core.packed import PackedBatch
+from distribute.core.packed import ClosedBatch
 from distribute.core.state import (
     CLAIMED,
     FAILED,
@@ -160,7 +160,7 @@ def _copy(batch: BatchState) -> BatchState:
 
 
 def batch_document(
-    batch: BatchState | PackedBatch, now: float | None = None, state: State | None = None
+    batch: BatchState | ClosedBatch, now: float | None = None, state: State | None = None
 ) -> Json:
     """B: a batch without its jobs. `now` is in seconds since 1970, by the log's clock; None: unknown.
 
@@ -183,6 +183,7 @@ def batch_document(
         "reason": batch.end_reason,
         "jobs": jobs,
         "archived": batch.archived,
+        "compacted_at": rfc3339(batch.compacted_at),
         "build_failed": dict(batch.build_failed),
         "build_last_lines": dict(batch.build_lines),
         "build_kept": dict(batch.build_kept),
@@ -196,7 +197,7 @@ def batch_document(
     }
 
 
-def running_builds(batch: BatchState | PackedBatch) -> dict[str, float]:
+def running_builds(batch: BatchState | ClosedBatch) -> dict[str, float]:
     """By node: since when the batch is built there, in seconds since 1970.
 
     The end of a build may never be reported, because its node went down. So a build counts as long as a job
@@ -208,12 +209,12 @@ def running_builds(batch: BatchState | PackedBatch) -> dict[str, float]:
     return {node: batch.building[node].since for node in sorted(wait & batch.building.keys())}
 
 
-def batch_state(batch: BatchState | PackedBatch) -> str:
+def batch_state(batch: BatchState | ClosedBatch) -> str:
     """`queued`, `running`, `completed`, `failed` or `killed`."""
     return batch.end or ("running" if _has_begun(batch) else "queued")
 
 
-def _has_begun(batch: BatchState | PackedBatch) -> bool:
+def _has_begun(batch: BatchState | ClosedBatch) -> bool:
     """Was a job of the batch given to a node, or did one end?"""
     waiting = batch.counts[Status.QUEUED] + batch.counts[Status.RETRYING]
     return waiting < sum(batch.counts) or (isinstance(batch, BatchState) and len(batch.outcomes.node) > 0)
@@ -303,7 +304,7 @@ def _holding(holding: Holding | None) -> Json:
     }
 
 
-def _edited(batch: BatchState | PackedBatch) -> Json:
+def _edited(batch: BatchState | ClosedBatch) -> Json:
     """Who edited a batch last, and when. Of a packed one, nobody needs to know."""
     edited = batch.edited if isinstance(batch, BatchState) else None
     return {

@@ -52,6 +52,7 @@ _BY_KIND: Mapping[type[Event], frozenset[str]] = {
     # The fold judges these by what they name: an event before, a submission, or a node's incarnation.
     ev.Submitted: frozenset(),
     ev.MoveRequested: frozenset(),
+    ev.Compacted: frozenset(),
     ev.Deleted: frozenset(),
     ev.Notified: frozenset(),
     ev.Claimed: frozenset(),

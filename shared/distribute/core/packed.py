@@ -1,12 +1,17 @@
-"""A packed batch: one that is over and archived, kept as its two records. It takes a seventh of the memory.
+"""Batches that are over and archived, and take less memory.
+
+A packed batch is kept as its two records, which take a seventh of the memory.
 
 Packed or not, a batch has the same digest and folds every event in the same way. The fold unpacks a batch
 before it folds an event under it. The holder of the state decides when to pack.
+
+Of a compacted batch only what lists show is left. Its events say the rest: they are in an archive, and nobody
+changes the batch any more.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from distribute.core.ids import BatchId
@@ -23,9 +28,9 @@ class Record(NamedTuple):
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class PackedBatch:
-    """The two records of a batch, and the fields that lists show. The fields are those of `BatchState`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosedBatch:
+    """The fields of a batch that lists show. They are those of `BatchState`."""
 
     id: BatchId
     seq: int
@@ -46,7 +51,22 @@ class PackedBatch:
     finished_at: float
     ran_at: str | None
     limits: Limits
+    compacted_at: float | None = None
+    archived: Literal[True] = True
+
+
+SHOWN = tuple(field.name for field in fields(ClosedBatch) if field.name != "archived")
+"""The names of the fields that differ from batch to batch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackedBatch(ClosedBatch):
+    """A batch as its two records."""
+
     fixed: Record
     changing: Record
 
-    archived: Literal[True] = True
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompactedBatch(ClosedBatch):
+    """A batch whose events are in an archive."""

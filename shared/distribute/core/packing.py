@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from distribute.core.batch_record import loading
 from distribute.core.ids import BatchId
-from distribute.core.packed import PackedBatch, Record
+from distribute.core.packed import SHOWN, CompactedBatch, PackedBatch, Record
 from distribute.core.slices import at_once
 from distribute.core.state import BatchState, NodeState, State
 
@@ -41,31 +42,20 @@ def pack(state: State, batch_id: BatchId, fixed: Record, changing: Record) -> No
 
 def packed_as(batch: BatchState, fixed: Record, changing: Record) -> PackedBatch:
     """The packed form of a batch that is over, with these records."""
+    return PackedBatch(**_shown_of(batch), fixed=fixed, changing=changing)
+
+
+def compacted_as(batch: BatchState) -> CompactedBatch:
+    """What the state keeps of a compacted batch."""
+    assert batch.compacted_at is not None, f"{batch.id} is not compacted"
+    return CompactedBatch(**_shown_of(batch))
+
+
+def _shown_of(batch: BatchState) -> dict[str, Any]:
+    """The fields of a batch that is over that lists show."""
     assert batch.end is not None, f"{batch.id} is not over"
     assert batch.finished_at is not None, f"{batch.id} is over, but has no end time"
-    return PackedBatch(
-        id=batch.id,
-        seq=batch.seq,
-        first_seq=batch.first_seq,
-        submission=batch.submission,
-        under_seq=batch.under_seq,
-        user=batch.user,
-        kind=batch.kind,
-        priority=batch.priority,
-        submitted_at=batch.submitted_at,
-        counts=tuple(batch.counts),
-        build_failed=batch.build_failed,
-        build_lines=batch.build_lines,
-        build_kept=batch.build_kept,
-        killed=batch.killed,
-        end=batch.end,
-        end_reason=batch.end_reason,
-        finished_at=batch.finished_at,
-        ran_at=batch.ran_at,
-        limits=batch.limits,
-        fixed=fixed,
-        changing=changing,
-    )
+    return {name: getattr(batch, name) for name in SHOWN} | {"counts": tuple(batch.counts)}
 
 
 def unpack(state: State, batch_id: BatchId) -> BatchState | None:

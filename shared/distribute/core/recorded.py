@@ -7,7 +7,16 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from distribute.core.event_base import EARLIEST, LATEST
-from distribute.core.events import Assigned, BatchArchived, Completed, Deleted, Event, JobEvent, Submitted
+from distribute.core.events import (
+    Assigned,
+    BatchArchived,
+    Compacted,
+    Completed,
+    Deleted,
+    Event,
+    JobEvent,
+    Submitted,
+)
 from distribute.core.ids import Assignments, Guarded, Under
 
 _EARLIEST_S, _LATEST_S = EARLIEST.timestamp(), LATEST.timestamp()
@@ -69,7 +78,7 @@ def guard_scope(event: Event) -> Guarded:
     two schedulers together keep to that number.
     The assignment of the last job is guarded as an end is: nobody has others run again meanwhile.
     """
-    if isinstance(event, Completed | BatchArchived | Deleted):
+    if isinstance(event, Completed | BatchArchived | Compacted | Deleted):
         return Under(event.scope)
     if isinstance(event, Submitted) and event.replaces is not None:
         return Under(event.scope)

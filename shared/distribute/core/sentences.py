@@ -180,11 +180,7 @@ def _of_batch(event: BatchEvent, wording: Wording, known: Known) -> str:
     by, batch = event.author, str(event.scope)
     match event:
         case ev.Submitted():
-            jobs = counted(known.jobs or len(event.spec.work.jobs), "job")
-            elsewhere = f" that ran at {event.ran_at.system}" if event.ran_at is not None else ""
-            if event.replaces is not None:
-                return f"{event.user} replaced {batch}: {jobs}, {_kept(event, known)}"
-            return f"{event.user} submitted {batch}: {jobs}{elsewhere}"
+            return _submitted(event, batch, known)
         case ev.KillRequested():
             waiting = "what still waits of " if event.state is not None else ""
             return f"{by} kills {waiting}{_batch_or_job(event, wording)}"
@@ -206,12 +202,22 @@ def _of_batch(event: BatchEvent, wording: Wording, known: Known) -> str:
             return f"{batch} is over: {_ends(known) or event.state}{because(event.reason)}"
         case ev.BatchArchived():
             return f"{batch} is archived"
+        case ev.Compacted():
+            return f"{event.by} had {counted(event.events, 'event')} of {batch} moved into an archive"
         case ev.Deleted():
             return f"{by} deleted {batch}"
         case ev.Notified():
             return _told(event, batch)
         case _:
             assert_never(event)
+
+
+def _submitted(event: ev.Submitted, batch: str, known: Known) -> str:
+    jobs = counted(known.jobs or len(event.spec.work.jobs), "job")
+    elsewhere = f" that ran at {event.ran_at.system}" if event.ran_at is not None else ""
+    if event.replaces is not None:
+        return f"{event.user} replaced {batch}: {jobs}, {_kept(event, known)}"
+    return f"{event.user} submitted {batch}: {jobs}{elsewhere}"
 
 
 def _kept(event: ev.Submitted, known: Known) -> str:

@@ -24,7 +24,7 @@ from distribute.core.event_base import BatchEvent, BuildEvent, JobEvent
 from distribute.core.gpu_kind import GpuKind
 from distribute.core.ids import AttemptId, BatchId, JobId
 from distribute.core.limits import NO_LIMITS, Limits, Waits
-from distribute.core.packed import PackedBatch
+from distribute.core.packed import ClosedBatch, CompactedBatch, PackedBatch
 from distribute.core.specs import NotifyOf, Resources
 
 BatchEnd = Literal["completed", "failed", "killed"]
@@ -240,6 +240,8 @@ class BatchState:
     end_reason: str | None = None
     finished_at: float | None = None
     archived: bool = False
+    compacted_at: float | None = None
+    """When its events were moved into an archive. Since then, it can only be deleted."""
 
     def group_of(self, row: int) -> Group:
         """The group of a row."""
@@ -379,6 +381,8 @@ class State:
     cause: str = ""
     batches: dict[BatchId, BatchState] = field(default_factory=dict)
     packed: dict[BatchId, PackedBatch] = field(default_factory=dict)
+    compacted: dict[BatchId, CompactedBatch] = field(default_factory=dict)
+    """Batches whose events are in an archive. They are in neither of the other two."""
     nodes: dict[str, NodeState] = field(default_factory=dict)
     listed: dict[str, frozenset[str]] = field(default_factory=dict)
     """The capabilities of the nodes that the head's nodes file names, joined or not."""
@@ -388,9 +392,9 @@ class State:
     misfits: int = 0
     last_misfit: str = ""
 
-    def find(self, batch_id: BatchId) -> BatchState | PackedBatch | None:
-        """What all batches have, packed or not, of this one; None: there is no such batch."""
-        return self.batches.get(batch_id) or self.packed.get(batch_id)
+    def find(self, batch_id: BatchId) -> BatchState | ClosedBatch | None:
+        """What all batches have, packed or compacted or neither; None: there is no such batch."""
+        return self.batches.get(batch_id) or self.packed.get(batch_id) or self.compacted.get(batch_id)
 
     def batch_of(self, event: BatchEvent | JobEvent | BuildEvent) -> BatchState | None:
         """The batch that an event is about, unless it is packed. A plain tuple finds it, and costs a fifth of

@@ -31,7 +31,7 @@ from distribute.core.matching import (
     never,
     suitable_gpus,
 )
-from distribute.core.packed import PackedBatch
+from distribute.core.packed import ClosedBatch
 from distribute.core.projections.course import Course
 from distribute.core.projections.results import missing_results, result_seqs
 from distribute.core.slices import at_once
@@ -69,7 +69,11 @@ def batches_in_slices(
     Those of `user`, in one of `states`, and of these the `last` that were submitted. A batch that is being
     built is in the state `building`, too. Batches that are deleted meanwhile may be included.
     """
-    every: list[BatchState | PackedBatch] = [*state.batches.values(), *state.packed.values()]
+    every: list[BatchState | ClosedBatch] = [
+        *state.batches.values(),
+        *state.packed.values(),
+        *state.compacted.values(),
+    ]
     batches = [
         batch
         for batch in every
@@ -82,7 +86,7 @@ def batches_in_slices(
         yield [batch_document(batch, state.time, state) for batch in batches[first : first + BATCHES_AT_ONCE]]
 
 
-def _is_in(batch: BatchState | PackedBatch, states: Collection[str]) -> bool:
+def _is_in(batch: BatchState | ClosedBatch, states: Collection[str]) -> bool:
     return batch_state(batch) in states or ("building" in states and bool(running_builds(batch)))
 
 
@@ -94,14 +98,22 @@ def ignored_view(state: State, garbage_count: int, garbage_last: str) -> Json:
     }
 
 
+class Compacted(Exception):
+    """The state has only the outline of this batch."""
+
+
 def whole_batch(state: State, batch_id: BatchId) -> Generator[None, None, BatchState]:
     """Get a batch, in slices. If it is packed, returns an unpacked copy, and it stays packed.
 
-    Raises `KeyError` for an unknown batch.
+    Raises:
+        KeyError: there is no such batch.
+        Compacted: its events are in an archive, and say what it was.
     """
     batch = state.batches.get(batch_id)
     if batch is not None:
         return batch
+    if batch_id in state.compacted:
+        raise Compacted(batch_id)
     packed = state.packed[batch_id]
     return (yield from loading(packed.fixed, packed.changing))
 
@@ -109,7 +121,7 @@ def whole_batch(state: State, batch_id: BatchId) -> Generator[None, None, BatchS
 def batch_view(state: State, batch_id: BatchId, *, now: float | None = None, **which: Any) -> Json:
     """B and its `job_list`, as `listing.Listing` chooses the jobs by `which`.
 
-    Raises `KeyError` for an unknown batch.
+    Raises as `whole_batch`.
     """
     batch = at_once(whole_batch(state, batch_id))
     listing = Listing(batch, state, state.time if now is None else now, **which)

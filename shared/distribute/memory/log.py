@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from distribute.codec import encode
 from distribute.core.errors import Conflict, LogReplaced
 from distribute.core.events import Event
-from distribute.core.ids import Guarded, Scope
+from distribute.core.ids import BatchId, Guarded, Scope
 from distribute.core.recorded import Guard, Recorded, guard_scope
 from distribute.ports import Garbage, Only, Place, Raw
 from distribute.stored_events import StoredEvents, wanted
@@ -94,6 +94,10 @@ class MemoryLog:
     async def last_seq(self) -> int:
         """As `ports.EventLog.last_seq`."""
         return (await self.end()).seq
+
+    async def purge(self, batch: BatchId, *, before: int) -> None:
+        """As `ports.EventLog.purge`."""
+        self.stored.purge(batch, before)
 
     async def end(self) -> Place:
         """As `ports.EventLog.end`."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from distribute.nats.stream.live import JetStreamLiveOutput
     from distribute.nats.stream.log import JetStreamLog
     from distribute.ports import Only
+    from distribute.whole_log import WholeLog
 
 
 _log = logging.getLogger(__name__)
@@ -53,8 +54,15 @@ class Cluster:
         return self._connection.on_return(callback)
 
     @cached_property
-    def log(self) -> JetStreamLog:
+    def log(self) -> WholeLog:
         """The events."""
+        from distribute.whole_log import WholeLog
+
+        return WholeLog(self.stream, lambda: self.store)
+
+    @cached_property
+    def stream(self) -> JetStreamLog:
+        """The events that the stream has: without those that were compacted out of it."""
         from distribute.nats.stream.log import JetStreamLog
         from distribute.nats.stream.publisher import Publisher
 
@@ -88,7 +96,7 @@ class Cluster:
 
     def durable(self, name: str, only: Only | None = None) -> AsyncGenerator[JetStreamDelivery, None]:
         """As `ports.Cluster.durable`."""
-        return self.log.durable(name) if only is None else self.log.durable(name, only)
+        return self.stream.durable(name) if only is None else self.stream.durable(name, only)
 
     def provision_again(self) -> None:
         """Create again the streams that the broker has lost while it was away."""
@@ -108,8 +116,8 @@ class Cluster:
             self._provisioning.cancel()
             await asyncio.wait({self._provisioning})
         # Parts that were never used do not exist.
-        if "log" in self.__dict__:
-            await self.log.close()
+        if "stream" in self.__dict__:
+            await self.stream.close()
         if "store" in self.__dict__:
             await self.store.close()
         await self._connection.close()

@@ -157,6 +157,10 @@ class SavedLog:
                 break
         raise KeyError(seq)
 
+    async def purge(self, batch: BatchId, *, before: int) -> None:
+        """As `ports.EventLog.purge`. Raises `Refused`."""
+        raise Refused(f"{self._file.path} is a saved log: nothing can be removed from it")
+
     def last_before(self, time: float) -> int:
         """The sequence of the last event before the first that was stored at a time or later; 0: none.
 

@@ -15,6 +15,7 @@ from distribute.sim.log import ALL, SimulatedLog
 from distribute.sim.network import Broker, Link
 from distribute.sim.queries import Servers, SimulatedQueries
 from distribute.sim.store import SimulatedStore
+from distribute.whole_log import WholeLog
 
 BEAT_KEPT_S = 15.0
 LOOK_AGAIN_S = 1.0
@@ -131,8 +132,9 @@ class SimulatedCluster:
     ) -> None:
         self._hub = hub
         self._link = link
-        self.log = log(link)
+        self.stream = log(link)
         self.store = SimulatedStore(link, new_id)
+        self.log = WholeLog(self.stream, lambda: self.store)
         self.beats = SimulatedBeats(hub, link)
         self.live = SimulatedLiveOutput(hub, link)
         self.queries = SimulatedQueries(hub.servers, link)

@@ -10,7 +10,7 @@ from typing import Protocol
 from distribute.codec import encode
 from distribute.core.errors import Conflict, DistributeError, LogReplaced
 from distribute.core.events import Event
-from distribute.core.ids import Guarded, Scope
+from distribute.core.ids import BatchId, Guarded, Scope
 from distribute.core.recorded import Guard, Recorded, guard_scope
 from distribute.ports import Garbage, Only, Place, Raw
 from distribute.sim.following import Follower
@@ -163,6 +163,10 @@ class SimulatedLog:
     async def end(self) -> Place:
         """As `ports.EventLog.end`."""
         return await self._link.ask(lambda: self._broker.stored.end)
+
+    async def purge(self, batch: BatchId, *, before: int) -> None:
+        """As `ports.EventLog.purge`."""
+        await self._link.ask(lambda: self._broker.stored.purge(batch, before))
 
     # --- sending -----------------------------------------------------------------------------------
 

@@ -38,7 +38,7 @@ class RememberingLog(SimulatedLog):
 
         async def has(seq: int, event_id: str) -> bool:
             found = await self._get(seq)
-            return found is not None and found.event.id == event_id
+            return stored.was_purged(seq) or (found is not None and found.event.id == event_id)
 
         async def last_seq(scope: Guarded) -> int:
             return await link.ask(lambda: stored.last_seq_of(scope))

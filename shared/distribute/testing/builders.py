@@ -102,6 +102,12 @@ def batch_archived(of: BatchSpec | BatchId | None = None, **fields: Any) -> ev.B
     return ev.BatchArchived(**_stamp(ev.SCHEDULER), **_batch_names(of), **fields)
 
 
+def compacted(last_seq: int, of: BatchSpec | BatchId | None = None, **fields: Any) -> ev.Compacted:
+    """The compaction of a batch whose last event is at `last_seq`."""
+    archive = {"by": "jane", "archive": "0" * 64, "events": 1, "first_seq": 1, "last_seq": last_seq}
+    return ev.Compacted(**_stamp(ev.ARCHIVER), **_batch_names(of), **archive | fields)
+
+
 def deleted(of: BatchSpec | BatchId | None = None, **fields: Any) -> ev.Deleted:
     return ev.Deleted(**_stamp("jane"), **_batch_names(of), **fields)
 

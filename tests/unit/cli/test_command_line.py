@@ -9,6 +9,7 @@ import subprocess
 import sys
 from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -70,7 +71,7 @@ def test_every_option_of_a_verb_has_help_and_is_documented(verb: str) -> None:
     module = importlib.import_module(f"distribute_cli.commands.{verb}")
     groups = (_of_a_cluster, _of_a_reader, _of_an_answer, _of_all)
     shared = {name for group in groups for name in signature(group).parameters}
-    for parameter in typer.main.get_command(module.app).params:
+    for parameter in _parameters(module.app):
         if getattr(parameter, "hidden", False) or "--help" in parameter.opts:
             continue
         assert parameter.help, f"{verb} does not say what {parameter.name} is"
@@ -90,13 +91,17 @@ def test_every_documented_verb_and_option_exists() -> None:
         taken = {
             option
             for verb in found
-            for parameter in typer.main.get_command(
-                importlib.import_module(f"distribute_cli.commands.{verb}").app
-            ).params
+            for parameter in _parameters(importlib.import_module(f"distribute_cli.commands.{verb}").app)
             for option in parameter.opts
         }
         assert set(re.findall(r"`(--[a-z-]+)", options)) <= taken, verbs
     assert named == set(VERBS)
+
+
+def _parameters(app: typer.Typer) -> list[Any]:
+    """What a verb takes, or verbs of its own take."""
+    command = typer.main.get_command(app)
+    return [one for each in (command, *getattr(command, "commands", {}).values()) for one in each.params]
 
 
 def test_help_lists_the_verbs() -> None:

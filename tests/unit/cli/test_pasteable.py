@@ -69,8 +69,10 @@ def test_verbs_that_read_a_saved_log_are_those_that_take_one() -> None:
 
 
 def _options(verb: str) -> set[str]:
-    """The options that a verb takes."""
-    return {option for parameter in VerbGroup().get_command(None, verb).params for option in parameter.opts}
+    """The options that a verb takes, or that verbs of its own take."""
+    command = VerbGroup().get_command(None, verb)
+    commands = [command, *getattr(command, "commands", {}).values()]
+    return {option for one in commands for parameter in one.params for option in parameter.opts}
 
 
 def test_an_empty_table_sends_people_to_its_own_cluster(capsys: pytest.CaptureFixture[str]) -> None:

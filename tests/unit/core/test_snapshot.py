@@ -90,9 +90,17 @@ def busy_lab() -> Lab:
     lab.run(of("table"), "ws2")
     lab.happen(make.finished(of("table"), "ws2", succeeded=False), make.job_archived(of("table"), "ws2"))
     lab.happen(make.assigned(of("table", "job2"), "ws2"), make.retry_requested(table))
+    _compact_one(lab)
     _hold_and_retry_some(lab)
     add_moved_jobs(lab)
     return lab
+
+
+def _compact_one(lab: Lab) -> None:
+    old = make.batch(batch="ancient")
+    lab.happen(make.submitted(old), make.kill_requested(old), make.completed(old, state="killed"))
+    lab.happen(make.batch_archived(old))
+    lab.happen(make.compacted(lab.state.seq, old))
 
 
 def _hold_and_retry_some(lab: Lab) -> None:
@@ -124,6 +132,8 @@ def test_the_busy_lab_sets_every_field() -> None:
     ]
     for parts in kinds:
         for field in fields(next(iter(parts))):
+            if field.name == "compacted_at":
+                continue  # the state has no whole batch that is compacted
             first = field.default_factory() if field.default_factory is not MISSING else field.default
             values = [getattr(part, field.name) for part in parts]
             assert any(value != first for value in values), f"{field.name} is always {first!r}"
@@ -215,7 +225,7 @@ def test_a_snapshot_with_other_fields_is_refused() -> None:
     with pytest.raises(
         IntegrityError, match=rf"^a snapshot of another make of version {VERSION}: KeyError\('name'\)$"
     ):
-        load(written(orjson.dumps({"version": VERSION}), b"[{}]", b"[]"))
+        load(written(orjson.dumps({"version": VERSION}), b"[{}]", b"[]", b"[]"))
 
 
 def test_the_digest_is_the_same_in_every_process() -> None:

@@ -62,6 +62,7 @@ def test_a_batch_is_shown() -> None:
             "killed": 0,
         },
         "archived": False,
+        "compacted_at": None,
         "build_failed": {},
         "build_last_lines": {},
         "building": {},

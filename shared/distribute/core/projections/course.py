@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from distribute.core.last_job import has_given_up
-from distribute.core.packed import PackedBatch
+from distribute.core.packed import ClosedBatch
 from distribute.core.state import BatchEnd, BatchState
 
 
@@ -16,7 +16,8 @@ class Course(NamedTuple):
     says how it ended, None while it is not over; `archived`, whether everything it left can be pulled;
     `user`, whose it is; `killed_by`, who killed all of it, if somebody did; `held_by`, who holds it;
     `given_up`, whether so many jobs failed that no other begins; `ran_at`, the system that ran it, if this
-    cluster did not; `first_seq`, the sequence at which its events begin (see `BatchState`).
+    cluster did not; `first_seq`, the sequence at which its events begin (see `BatchState`); `compacted_at`,
+    when its events were moved into an archive, if they were.
     """
 
     seq: int = 0
@@ -32,6 +33,7 @@ class Course(NamedTuple):
     given_up: bool = False
     ran_at: str | None = None
     first_seq: int = 0
+    compacted_at: float | None = None
 
     @property
     def exists(self) -> bool:
@@ -44,7 +46,7 @@ class Course(NamedTuple):
         return self.first_seq < self.seq
 
     @classmethod
-    def of(cls, batch: BatchState | PackedBatch | None) -> Course:
+    def of(cls, batch: BatchState | ClosedBatch | None) -> Course:
         """The course of a batch as it stands; None: there is no such batch."""
         if batch is None:
             return cls()
@@ -62,4 +64,5 @@ class Course(NamedTuple):
             isinstance(batch, BatchState) and has_given_up(batch),
             batch.ran_at,
             batch.first_seq,
+            batch.compacted_at,
         )

@@ -12,10 +12,10 @@ from distribute.acknowledged import Acknowledged, Questions
 from distribute.codec import decode, encode
 from distribute.core.errors import UnreadableEvent
 from distribute.core.events import Event
-from distribute.core.ids import Guarded, Scope
+from distribute.core.ids import BatchId, Guarded, Scope, Under
 from distribute.core.recorded import Guard, Recorded, guard_scope
 from distribute.nats.client.connection import Connection
-from distribute.nats.client.jetstream import Stored, leader_get
+from distribute.nats.client.jetstream import Stored, call, leader_get
 from distribute.nats.client.jetstream import last_seq as end_of
 from distribute.nats.client.patience import patiently
 from distribute.nats.stream.durable import DurableReader, JetStreamDelivery
@@ -38,6 +38,8 @@ from distribute.submissions import MARK
 ALL = Only()
 
 _new_tuple = tuple.__new__
+
+_PURGE_TIMEOUT_S = 60.0
 
 _LOOKED_BACK = 10_000
 """Messages that we search at a time for the last event."""
@@ -246,6 +248,15 @@ class JetStreamLog:
                 return Place(recorded.seq, recorded.time)
             until = after
         return BEGINNING
+
+    async def purge(self, batch: BatchId, *, before: int) -> None:
+        """As `ports.EventLog.purge`."""
+        request = {"filter": scope_filter(Under(batch)), "seq": before}
+        await patiently(
+            self._connection,
+            lambda: call(self._connection, f"STREAM.PURGE.{EVENTS}", request, timeout_s=_PURGE_TIMEOUT_S),
+            give_up_after_s=inf,
+        )
 
     async def _last_event(self, subjects: str, *, after: int, until: int) -> Recorded | None:
         """The last event among these messages. We read forwards, because the broker can't read backwards."""

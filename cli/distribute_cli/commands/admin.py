@@ -1,0 +1,116 @@
+"""`distribute admin compact`: what those do who look after a cluster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from distribute_cli.completing import complete_batch
+from distribute_cli.session import Session
+from distribute_cli.verbs import group, verb
+
+if TYPE_CHECKING:
+    from distribute.client.compacting import Compaction
+    from distribute.client.documents import BatchDocument
+    from distribute.ports import Cluster
+
+
+def admin() -> None:
+    """Look after a cluster."""
+
+
+async def compact(
+    session: Session,
+    batches: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="BATCH",
+            help="Only these batches: NAMESPACE/BATCH.",
+            show_default=False,
+            autocompletion=complete_batch,
+        ),
+    ] = None,
+    older_than: Annotated[
+        str, typer.Option("--older-than", metavar="T", help="Only batches that ended so long ago.")
+    ] = "30d",
+    dry: Annotated[
+        bool, typer.Option("--dry", "-d", help="Say which batches would be compacted, but change nothing.")
+    ] = False,
+) -> int:
+    """Move the events of batches that are over and archived out of the log, into archives.
+
+    Every query still finds them, only more slowly. A compacted batch can be read, pulled and deleted, but its
+    jobs can't run again. If this is interrupted, run it again: nothing is lost.
+    """
+    from distribute.client.compacting import closed_batches
+    from distribute.client.targets import find_batch
+    from distribute_cli.values import duration_s
+
+    over_before = time.time() - duration_s("--older-than", older_than)
+    async with session.cluster() as cluster:
+        queries = session.queries(cluster)
+        named = [await find_batch(queries, text) for text in batches or ()]
+        chosen = await closed_batches(queries, over_before, named)
+        if not chosen:
+            line = f"no batch that ended more than {older_than} ago is left to compact"
+            session.output.done(line, {"compacted": [], "dry": dry})
+            return 0
+        done = {} if dry else await _compact_all(session, cluster, chosen, over_before)
+    shown = [
+        _document(batch, done.get(number)) for number, batch in enumerate(chosen) if dry or number in done
+    ]
+    session.output.done("\n".join(map(_line, shown)), {"compacted": shown, "dry": dry})
+    return 0 if len(shown) == len(chosen) else 4
+
+
+async def _compact_all(
+    session: Session, cluster: Cluster, chosen: list[BatchDocument], over_before: float
+) -> dict[int, Compaction]:
+    """Compact batches one after another. Returns what was moved, by their places; warns of the others."""
+    from distribute.client.compacting import compact as compact_batch
+    from distribute.core.errors import Refused
+
+    done: dict[int, Compaction] = {}
+    with session.output.bar("compacting batches") as bar:
+        for number, batch in enumerate(chosen):
+            bar.update(number, len(chosen), _name(batch))
+            try:
+                done[number] = await compact_batch(cluster, session.person, batch, over_before)
+            except Refused as error:
+                session.output.warn(str(error))
+    return done
+
+
+def _document(batch: BatchDocument, done: Compaction | None) -> dict[str, Any]:
+    """A batch that was compacted or, if `done` is None, would be."""
+    return {
+        "namespace": batch["namespace"],
+        "batch": batch["batch"],
+        "user": batch["user"],
+        "finished_at": batch["finished_at"],
+        "jobs": batch["jobs"]["total"],
+        "events": None if done is None else done.events,
+        "size_bytes": None if done is None else done.size_bytes,
+    }
+
+
+def _line(shown: Mapping[str, Any]) -> str:
+    from distribute.core.words import counted, format_size
+
+    name, ended = _name(shown), f"over since {shown['finished_at']}"
+    if shown["events"] is None:
+        return f"{name} would be compacted: {counted(shown['jobs'], 'job')}, {ended}"
+    moved = f"{counted(shown['events'], 'event')} moved into {format_size(shown['size_bytes'])}"
+    return f"{name} is compacted: {moved}"
+
+
+def _name(batch: Mapping[str, Any]) -> str:
+    from distribute.client.words import printable
+
+    return printable(f"{batch['namespace']}/{batch['batch']}")
+
+
+app = group(admin, compact=verb(compact))

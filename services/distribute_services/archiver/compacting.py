@@ -1,0 +1,165 @@
+"""Move the events of a closed batch out of the stream, into an archive in the store.
+
+The archive is written, stored and read back before `compacted` is appended, and the events are removed
+only after that. So a crash in between loses nothing: either no event names the archive, and the next try
+writes the same file again, or the archiver finds `compacted` after its next start, and removes what is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+
+from distribute.core.errors import Conflict, IntegrityError, Refused
+from distribute.core.events import ARCHIVER, Compacted
+from distribute.core.ids import BatchId, check_name
+from distribute.core.listing import rfc3339
+from distribute.core.packed import ClosedBatch
+from distribute.core.recorded import Append, Guard, time_of
+from distribute.core.state import BatchState, State
+from distribute.core.waits import waiters_for
+from distribute.ports import Cluster, Only
+from distribute.saved.lines import Header
+from distribute.saved.reading import SavedFile
+from distribute.saved.writing import save
+from distribute.scratch import scratch_folder
+
+
+class Archive(NamedTuple):
+    """A file of events in the store: its digest and size, and which events it has."""
+
+    sha256: str
+    size_bytes: int
+    events: int
+    first_seq: int
+    last_seq: int
+
+
+class Wish(NamedTuple):
+    """A person wants a batch to be compacted, if it was over before a time, in seconds since 1970."""
+
+    batch: BatchId
+    over_before: float
+    by: str
+
+    @classmethod
+    def read(cls, payload: bytes) -> Wish:
+        """The wish in a query. Raises `Refused` if there is none."""
+        try:
+            asked = orjson.loads(payload)
+            batch = BatchId(check_name(asked["namespace"]), check_name(asked["batch"]))
+            return cls(batch, float(asked["over_before"]), str(asked["by"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise Refused(f"not a question: {error!r}") from error
+
+
+def closed_batch(state: State, wish: Wish) -> BatchState | ClosedBatch:
+    """The batch, if it can be compacted.
+
+    Raises:
+        Refused: it can't, and the message says why.
+    """
+    batch = state.find(wish.batch)
+    if batch is None:
+        raise Refused(f"{wish.batch} was deleted meanwhile")
+    if batch.compacted_at is not None:
+        raise Refused(f"{wish.batch} was compacted at {rfc3339(batch.compacted_at)}")
+    if batch.end is None or not batch.archived:
+        raise Refused(f"{wish.batch} runs again: only a batch that is over and archived can be compacted")
+    if (batch.finished_at or 0.0) >= wish.over_before:
+        raise Refused(f"{wish.batch} ended again meanwhile, at {rfc3339(batch.finished_at)}")
+    waiters = waiters_for(state, wish.batch)
+    if waiters:
+        raise Refused(f"{wish.batch} can't be compacted yet: {waiters[0]} waits for it")
+    return batch
+
+
+def compacted(
+    wish: Wish, batch: BatchState | ClosedBatch, archive: Archive, now: float, new_id: Callable[[], str]
+) -> Append:
+    """The event to append once the archive is stored. Its guard covers everything under the batch."""
+    event = Compacted(
+        id=new_id(),
+        time=time_of(now),
+        author=ARCHIVER,
+        namespace=wish.batch.namespace,
+        batch=wish.batch.batch,
+        submission=batch.submission,
+        by=wish.by,
+        archive=archive.sha256,
+        events=archive.events,
+        first_seq=archive.first_seq,
+        last_seq=archive.last_seq,
+    )
+    return Append(event, Guard(archive.last_seq, batch.seq))
+
+
+async def store_archive(cluster: Cluster, batch: BatchState | ClosedBatch) -> Archive:
+    """Store the events under a batch's name, also those of deleted batches of that name, and read them back.
+
+    Nothing in the file depends on when it is written: to store it once more takes no more room.
+
+    Raises:
+        IntegrityError: what was read back is not what was written.
+    """
+    header = Header(
+        cluster=str(batch.id),
+        saved_at=rfc3339(batch.finished_at) or "",
+        version=version("distribute-lab"),
+        batch=list(batch.id),
+    )
+    with scratch_folder("compacting") as folder:
+        written, read_back = folder / "written.gz", folder / "read-back.gz"
+        last = await save(cluster.log, written, header, only=Only(batch=batch.id))
+        sha256 = await asyncio.to_thread(_digest, written)
+        await cluster.store.put_input(written, sha256)
+        await cluster.store.get_input(sha256, read_back)
+        events, first_seq = await asyncio.to_thread(_checked, read_back)
+        if events != last.events:
+            raise IntegrityError(f"the archive of {batch.id} has {events} events, and not {last.events}")
+        return Archive(sha256, written.stat().st_size, events, first_seq, last.last_seq)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _checked(path: Path) -> tuple[int, int]:
+    """The number of events in a saved log, and the sequence of the first, if each line has its digest."""
+    events, first_seq = 0, 0
+    for raws in SavedFile(path).check_chain():
+        first_seq = first_seq or (raws[0].seq if raws else 0)
+        events += len(raws)
+    return events, first_seq
+
+
+async def compact(
+    cluster: Cluster, state: State, wish: Wish, clock: Callable[[], float], new_id: Callable[[], str]
+) -> tuple[Archive, int]:
+    """Store the archive of a batch, and append `compacted`. Returns that event's sequence, too.
+
+    Raises:
+        Refused: the batch can't be compacted, or something happened to it meanwhile.
+        IntegrityError: the store does not give back what it was given.
+        StorageFull: the store has no room.
+    """
+    batch = closed_batch(state, wish)
+    archive = await store_archive(cluster, batch)
+    event, guard, _ = compacted(wish, batch, archive, clock(), new_id)
+    if closed_batch(state, wish).under_seq != archive.last_seq:
+        raise _changed(wish)
+    try:
+        return archive, await cluster.log.append(event, guard)
+    except Conflict:
+        raise _changed(wish) from None
+
+
+def _changed(wish: Wish) -> Refused:
+    return Refused(f"something happened to {wish.batch} meanwhile: try again")

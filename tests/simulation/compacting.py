@@ -1,0 +1,69 @@
+"""An admin of the simulated world, who compacts what is over, and looks whether it is still found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from distribute.client.compacting import closed_batches, compact
+from distribute.client.control import delete
+from distribute.client.documents import BatchDocument
+from distribute.client.retrying import retry
+from distribute.core.errors import DistributeError, Refused
+from distribute.core.ids import BatchId
+from distribute.core.projections.story import BatchStory
+from distribute.ports import Only
+
+from .stories import require
+
+if TYPE_CHECKING:
+    from .people import Visit
+
+DELETED = 0.2
+"""The probability that a person deletes a batch that is compacted."""
+
+
+async def compact_all(visit: Visit) -> None:
+    """Compact every batch that is over, however short the time since."""
+    now = visit.clock() + 3600.0  # whose clock is wrong by how much does not matter
+    for batch in await closed_batches(visit.queries, now):
+        try:
+            await _compact(visit, batch, now)
+        except DistributeError as error:
+            visit.note(f"{type(error).__name__}: {error}")
+
+
+async def _compact(visit: Visit, batch: BatchDocument, now: float) -> None:
+    """Compact a batch, unless something happens to it. Its jobs are told as before, and none runs again."""
+    batch_id = BatchId(batch["namespace"], batch["batch"])
+    submission, before = visit.world.truth.submission_of(batch_id), await _jobs(visit, batch_id)
+    await compact(visit.cluster, visit.person, batch, now)
+    found = visit.world.truth.state.compacted.get(batch_id)
+    if found is None or found.submission != submission:
+        return  # somebody deleted it since
+    after = await _jobs(visit, batch_id)
+    if visit.world.truth.submission_of(batch_id) != submission:
+        return
+    require(after == before, f"of {batch_id}, which was compacted, people see {after}, and not {before}")
+    visit.world.truth.happened["a compacted batch is read"] += 1
+    try:
+        await retry(visit.cluster, visit.queries, visit.person, batch_id, force=True)
+    except Refused:
+        pass
+    else:
+        require(False, f"{batch_id} was compacted, and is retried")
+    if visit.loop.chance(DELETED):
+        await delete(visit.cluster, visit.person, batch_id, force=True)
+        visit.world.truth.happened["a compacted batch is deleted"] += 1
+
+
+async def _jobs(visit: Visit, batch: BatchId) -> list[tuple[Any, ...]]:
+    """How the jobs of a batch stand, as people are told, and as its events add up."""
+    listed = (await visit.queries.batch(batch))["job_list"]
+    story, until = BatchStory(batch), await visit.cluster.log.last_seq()
+    async for records in visit.cluster.log.follow(after=0, only=Only(batch=batch), until=until):
+        for recorded in records:
+            story.fold(recorded)
+    require(story.state is not None, f"no event tells of {batch}")
+    assert story.state is not None, "as was required"
+    status = [story.state.status[row] for row in range(len(story.state.names))]
+    return [(job["job"], job["state"], job["attempt"], job["finished_at"]) for job in listed] + [(status,)]
