@@ -31,6 +31,9 @@ _COMPACTED = frozenset({"compacted"})
 _OF_NODES = types_of(NodeEvent)
 _FIRST_SEQ = attrgetter("first_seq")
 
+_NOW = 2**63 - 1
+"""A sequence behind all events: who reads up to it reads what is there by now."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -79,9 +82,9 @@ class WholeLog:
             LogReplaced: what is read was compacted meanwhile, so something may be missing.
             IntegrityError: the archive of the one batch that is read is gone or damaged.
         """
-        end = await self._stream.end()
         archives = await self._archives(only, after)
         if archives:
+            end = await self._stream.end()
             reading = self._merged(
                 self._stream.follow(after=after, at=at, only=only, until=_least(end.seq, until)),
                 archives,
@@ -173,8 +176,8 @@ class WholeLog:
         if batch is not None:
             found = await self._archive_of(batch)
             newest |= {} if found is None else {batch: found}
-        elif until := await self._stream.last_seq():
-            async for records in self._stream.follow(after=0, only=Only(types=_COMPACTED), until=until):
+        else:
+            async for records in self._stream.follow(after=0, only=Only(types=_COMPACTED), until=_NOW):
                 newest |= {one.event.scope: one.event for one in records if isinstance(one.event, Compacted)}
         return sorted((one for one in newest.values() if one.last_seq > after), key=_FIRST_SEQ)
 

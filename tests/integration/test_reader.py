@@ -303,7 +303,7 @@ async def test_unacknowledged_events_are_delivered_again(
     await claim(cluster, 0, 4)
     async with (
         open_cluster(broker.address, "an archiver that crashes") as first,
-        aclosing(first.log.durable("archiver")) as deliveries,
+        aclosing(first.stream.durable("archiver")) as deliveries,
     ):
         taken = [await anext(deliveries) for _ in range(3)]
         assert [delivery.recorded.seq for delivery in taken] == [1, 2, 3]

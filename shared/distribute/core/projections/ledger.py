@@ -79,8 +79,8 @@ class JobLedger:
     def fold(self, recorded: Recorded) -> None:
         """Fold the next event."""
         state, event = self._state, recorded.event
-        if recorded.seq <= state.seq:
-            return
+        if recorded.seq <= state.seq or type(event) is ev.Compacted:
+            return  # of a compacted batch, the state would keep no jobs
         self._pass_time(whole_ms(recorded.time))
         if event.about == "batch":
             self._stand_in(event)

@@ -107,6 +107,7 @@ async def read(
             await asyncio.sleep(_TRY_AGAIN_S)
             continue
         if consumer.is_drained:
+            connection.send(f"$JS.API.CONSUMER.DELETE.{stream}.{consumer.name}", b"")
             return
         puller = Puller(connection, stream, consumer.name, ahead=_AHEAD)
         if interrupt is not None:
