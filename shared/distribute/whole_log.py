@@ -236,7 +236,9 @@ class WholeLog:
             try:
                 await self._store().get_input(archive.archive, path)
             except IntegrityError as error:
-                raise IntegrityError(f"the archive of {archive.scope} can't be read: {error}") from error
+                raise IntegrityError(
+                    f"the archive of {archive.scope}, {archive.archive}, is damaged or gone from the store"
+                ) from error
             yield SavedLog(await asyncio.to_thread(SavedFile, path))
 
 

@@ -29,12 +29,12 @@ def answers(person: Person) -> dict[str, Any]:
     batch, batches = person.asks("status", "first"), person.asks("status")["batches"]
     for document in (batch, *batches):
         document["compacted_at"] = None
-    why = person.asks("why", "first/bad")
-    why["asked_at"] = None
+    job, why = person.asks("status", "first/bad"), person.asks("why", "first/bad")
+    job["why"]["asked_at"] = why["asked_at"] = None
     return {
         "status": batch,
         "batches": batches,
-        "job": person.asks("status", "first/bad"),
+        "job": job,
         "why": why,
         "logs": person.runs("logs", "first/bad").stdout,
         "pull": person.asks("pull", "first", "--dry"),

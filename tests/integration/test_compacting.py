@@ -17,13 +17,14 @@ from distribute.client.queries import Queries
 from distribute.client.replaying import state_at
 from distribute.client.retrying import retry
 from distribute.client.verifying import verify
-from distribute.core.errors import LogReplaced, NobodyAnswers, Refused, Unreachable
+from distribute.core.errors import IntegrityError, LogReplaced, NobodyAnswers, Refused, Unreachable
 from distribute.core.events import Event
 from distribute.core.fold import apply
 from distribute.core.ids import BatchId, JobId
 from distribute.core.recorded import Guard, Recorded, guard_scope
 from distribute.core.specs import BatchSpec
 from distribute.core.state import State
+from distribute.nats.client.jetstream import call
 from distribute.nats.cluster import Cluster
 from distribute.ports import EventLog, Only
 from distribute.snapshot import digest
@@ -292,3 +293,16 @@ async def test_what_happens_to_a_batch_meanwhile_comes_first(
         with pytest.raises(Refused, match="something happened to lab/sweep meanwhile: try again"):
             await compact(cluster, JANE, batch, LATER)
     assert "compacted" not in {recorded.event.type for recorded in await events(cluster.log)}
+
+
+async def test_an_archive_that_is_gone_is_named_and_stops_no_other_reader(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    await live(cluster)
+    await compacted(cluster)
+    await call(cluster.connection, "STREAM.PURGE.OBJ_inputs")
+    with pytest.raises(IntegrityError, match=r"the archive of lab/sweep, .*, is damaged or gone"):
+        await events(cluster.log, Only(batch=SWEEP.id))
+    left = {recorded.event.type for recorded in await events(cluster.log)}
+    assert {"joined", "submitted", "compacted"} <= left
+    assert "what happened to lab/sweep is left out" in caplog.text
