@@ -301,4 +301,5 @@ def test_events_of_every_kind_are_accepted() -> None:
         readers.read(random.choice(sensible(readers.truth, random.choice(SPECS))))
     under_a_batch = set(map(ev.type_of, ev.KINDS)) - ev.types_of(ev.NodeEvent)
     assert readers.told_alone
-    assert readers.accepted == under_a_batch - {"reprioritized"}
+    # Of a compacted batch, the state keeps no jobs to compare: see `unit/core/test_compacted.py`.
+    assert readers.accepted == under_a_batch - {"reprioritized", "compacted"}
