@@ -8,12 +8,14 @@ from distribute.client.compacting import closed_batches, compact
 from distribute.client.control import delete
 from distribute.client.documents import BatchDocument
 from distribute.client.retrying import retry
+from distribute.core import events as ev
 from distribute.core.errors import DistributeError, Refused
 from distribute.core.ids import BatchId
 from distribute.core.projections.story import BatchStory
+from distribute.core.state import State
 from distribute.ports import Only
 
-from .stories import require
+from .story import require
 
 if TYPE_CHECKING:
     from .people import Visit
@@ -65,3 +67,10 @@ async def _jobs(visit: Visit, batch: BatchId) -> list[tuple[Any, ...]]:
             story.fold(recorded)
     told = [(job["job"], job["state"], job["attempt"], job["finished_at"]) for job in listed]
     return [*told, () if story.state is None else tuple(story.state.status)]
+
+
+def is_about_compacted(event: ev.Event, before: State) -> bool:
+    """Is it about a batch whose events are gone? Then a guard that held before may hold again."""
+    if isinstance(event, ev.NodeEvent | ev.Notified | ev.Deleted):
+        return False
+    return event.batch_id in before.compacted

@@ -8,10 +8,10 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from functools import partial
 from random import Random
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from distribute.client.control import delete, drain, kill, undrain
-from distribute.client.editing import Changes, edit
+from distribute.client.editing import edit
 from distribute.client.follow import follow_to_end
 from distribute.client.holding import hold, release
 from distribute.client.listed_nodes import list_nodes
@@ -25,14 +25,14 @@ from distribute.client.pull.filters import Filter
 from distribute.client.pull.listing import Listing, list_results
 from distribute.client.queries import Queries
 from distribute.client.replacing import Replacement
-from distribute.client.retrying import Outcome, retry
+from distribute.client.retrying import retry
 from distribute.client.submit import submit
 from distribute.client.waiting import with_after
 from distribute.config.after import AfterRef
 from distribute.core.errors import DistributeError
 from distribute.core.ids import BatchId, JobId
 from distribute.core.specs import BatchSpec
-from distribute.core.state import BatchState, State, Status
+from distribute.core.state import State, Status
 
 from .collectors import Elsewhere, bring_in
 from .compacting import compact_all
@@ -41,6 +41,7 @@ from .replacing import changed
 from .scenario import CAPABILITIES, PAUSES_S, USERS, Verb
 from .stories import require
 from .visitors import look_into
+from .wishes import Wish, wish_for
 
 if TYPE_CHECKING:
     from .world import World
@@ -50,22 +51,6 @@ INTERRUPTED = 0.05
 INTERRUPTED_WITHIN_S = 10.0
 COLLECTING_S = 2.0
 """Half of those who collect a batch are interrupted, within this time."""
-
-
-class Wish(NamedTuple):
-    """What a person wants of a batch, whatever the verb takes of that."""
-
-    batch: BatchId
-    job: JobId
-    priority: int
-    only: Outcome | None
-    unhappy: list[str]
-    """Jobs that have failed or were killed: half of them."""
-    with_node: JobId
-    """A job that a node has, if there is one."""
-    changes: Changes
-    some: list[str]
-    """The jobs to change: all that wait if there are none."""
 
 
 class Visit(WorldProcess):
@@ -129,7 +114,7 @@ class People:
             self._read_output(random.choice(active or [batch.job_id(0)]))
             self._look_into(_running(state))
             return
-        act = partial(self._act, verb=verb, wish=_wish(random, batch))
+        act = partial(self._act, verb=verb, wish=wish_for(random, batch))
         self._visit("jane", act)
 
     async def _act(self, visit: Visit, verb: Verb, wish: Wish) -> None:
@@ -350,36 +335,6 @@ def _running(state: State) -> list[JobId]:
         for row in sorted(batch.active)
         if batch.status[row] == Status.RUNNING
     ]
-
-
-def _wish(random: Random, batch: BatchState) -> Wish:
-    """What a person may want of a batch."""
-    unhappy = [
-        name for name, row in batch.rows.items() if batch.status[row] in {Status.FAILED, Status.KILLED}
-    ]
-    return Wish(
-        batch.id,
-        JobId(*batch.id, random.choice(batch.names)),
-        random.randint(-9, 9),
-        random.choice((None, "failed", "killed")),
-        random.sample(unhappy, (len(unhappy) + 1) // 2),
-        *_changes(Random(batch.under_seq), batch),
-    )
-
-
-def _changes(random: Random, batch: BatchState) -> tuple[JobId, Changes, list[str]]:
-    """A job that a person may move, and what they may want changed: of the batch, or of some of its jobs."""
-    moved = batch.job_id(random.choice(sorted(batch.active) or [0]))
-    some = random.sample(batch.names, random.randint(1, len(batch.names))) if random.random() < 0.4 else []
-    of_jobs = Changes(
-        cpus=random.choice((None, 1, 2)),
-        timeout_s=random.choice((None, 0.0, 1e6)),
-        retries=random.choice((None, 0, 2)),
-    )
-    if some:
-        return moved, of_jobs, some
-    limits = {"max_running": random.choice((None, 0, 1, 2)), "max_failures": random.choice((None, 0, 1, 3))}
-    return moved, of_jobs._replace(**limits), []
 
 
 async def _write_files(visit: Visit, listing: Listing, batch: BatchId) -> None:

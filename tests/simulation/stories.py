@@ -17,6 +17,7 @@ from distribute.sim.stored_files import StoredFiles
 
 from . import changes, last_jobs, replacing
 from .changes import LimitsOf
+from .compacting import is_about_compacted
 from .requests import run_again
 from .story import Broken as Broken
 from .story import Story as Story
@@ -83,7 +84,7 @@ class Stories:
         What ends a batch is guarded by everything under it, so it always fits. An event about a job need
         not: if its batch was deleted while the event was on its way.
         """
-        if self._is_late(event, before) or _is_about_compacted(event, before):
+        if self._is_late(event, before) or is_about_compacted(event, before):
             return Verdict.ABOUT_NOTHING
         match event:
             case ev.Submitted():
@@ -396,10 +397,3 @@ class Stories:
                 require(story.failures > story.retries, f"{job} failed for no reason: {story}")
             if status is Status.KILLED:
                 require(story.to_be_killed, f"{job} was killed, and nobody asked for that: {story}")
-
-
-def _is_about_compacted(event: ev.Event, before: State) -> bool:
-    """Is it about a batch whose events are gone? Then a guard that held before may hold again."""
-    if isinstance(event, ev.NodeEvent | ev.Notified | ev.Deleted):
-        return False
-    return event.batch_id in before.compacted

@@ -21,11 +21,11 @@ from distribute.core.acts import Holding as Holding
 from distribute.core.acts import Kill as Kill
 from distribute.core.columns import Outcomes as Outcomes
 from distribute.core.event_base import BatchEvent, BuildEvent, JobEvent
-from distribute.core.gpu_kind import GpuKind
 from distribute.core.ids import AttemptId, BatchId, JobId
 from distribute.core.limits import NO_LIMITS, Limits, Waits
 from distribute.core.packed import ClosedBatch, CompactedBatch, PackedBatch
-from distribute.core.specs import NotifyOf, Resources
+from distribute.core.shape import Shape as Shape
+from distribute.core.specs import NotifyOf
 
 BatchEnd = Literal["completed", "failed", "killed"]
 Presence = Literal["here", "left", "lost"]
@@ -56,29 +56,6 @@ QUEUED, ASSIGNED, CLAIMED, RUNNING, RETRYING, SUCCEEDED, FAILED, KILLED = Status
 
 IN_FLIGHT = frozenset({Status.ASSIGNED, Status.CLAIMED, Status.RUNNING})
 ENDED = frozenset({Status.SUCCEEDED, Status.FAILED, Status.KILLED})
-
-
-class Shape(NamedTuple):
-    """A job's needs. `cpus` 0: the whole node."""
-
-    capabilities: frozenset[str]
-    cpus: int = 0
-    memory_bytes: int = 0
-    gpus: int = 0
-    gpu_kind: GpuKind | None = None
-    """None: any GPUs."""
-
-    @property
-    def whole_node(self) -> bool:
-        return self.cpus == 0
-
-    @classmethod
-    def of(cls, capabilities: frozenset[str], resources: Resources | None) -> Shape:
-        if resources is None:
-            return cls(capabilities)
-        asked = resources.gpu_kind if resources.gpus else None
-        kind = None if asked is None else GpuKind(asked.memory_bytes, asked.model)
-        return cls(capabilities, resources.cpus, resources.memory_bytes, resources.gpus, kind)
 
 
 class Group(NamedTuple):

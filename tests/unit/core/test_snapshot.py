@@ -85,15 +85,19 @@ def busy_lab() -> Lab:
     lab.happen(make.submitted(make.batch(batch="gone")), make.assigned(of("gone"), "ws2"))
     lab.happen(make.claimed(of("gone"), "ws2"), make.kill_requested(make.batch(batch="gone"), discard=True))
     lab.happen(make.stop_ordered(of("gone"), "ws2"))
+    _retry_what_a_last_job_waits_for(lab)
+    _compact_one(lab)
+    _hold_and_retry_some(lab)
+    add_moved_jobs(lab)
+    return lab
+
+
+def _retry_what_a_last_job_waits_for(lab: Lab) -> None:
     table = make.batch(2, batch="table", last_job="job2")
     lab.happen(make.submitted(table), make.assigned(of("table"), "ws2"))
     lab.run(of("table"), "ws2")
     lab.happen(make.finished(of("table"), "ws2", succeeded=False), make.job_archived(of("table"), "ws2"))
     lab.happen(make.assigned(of("table", "job2"), "ws2"), make.retry_requested(table))
-    _compact_one(lab)
-    _hold_and_retry_some(lab)
-    add_moved_jobs(lab)
-    return lab
 
 
 def _compact_one(lab: Lab) -> None:
