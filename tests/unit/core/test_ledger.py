@@ -142,6 +142,19 @@ def test_it_waits_for_the_batch_that_its_own_comes_after() -> None:
     assert spent(ledger(told[0], (0.5, first), told[1], now=11)) == [("turn", 10, 1)]
 
 
+def test_it_waits_for_the_batch_that_replaced_another_of_the_name() -> None:
+    """A client reads how batches ended, and not their submissions: those may have 100,000 jobs each."""
+    first, other = (make.submitted(make.batch(batch="other")) for _ in range(2))
+    after = (After(namespace="lab", batch="other", submission=other.id),)
+    told: list[Timed] = [
+        (0, make.joined()),
+        (1, make.completed(make.batch(batch="other"), state="failed", submission=first.id)),
+        (2, make.submitted(make.batch(after=after))),
+        (5, make.completed(make.batch(batch="other"), submission=other.id)),
+    ]
+    assert spent(ledger(*told, now=11)) == [("batch", 3, 1), ("turn", 6, 1)]
+
+
 def test_a_failed_build_leaves_no_node() -> None:
     build = make.batch(1, build="make")
     found = ledger(

@@ -114,7 +114,10 @@ class JobLedger:
             self._add_empty(event.scope, event.submission)
 
     def _add_empty(self, batch: BatchId, submission: str) -> None:
-        if batch == self.job.batch_id or batch in self._state.batches or submission in self._submissions:
+        """Add one, unless the submission is known. An earlier one that has its name was replaced by then."""
+        there = self._state.batches.get(batch)
+        has_jobs = there is not None and len(there.names) > 0
+        if batch == self.job.batch_id or has_jobs or submission in self._submissions:
             return
         self._submissions.add(submission)
         self._state.batches[batch] = _empty_batch(batch, submission, self._state)
