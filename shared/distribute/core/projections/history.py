@@ -12,6 +12,7 @@ from distribute.core.fold import apply
 from distribute.core.fold_batch import BatchEvent
 from distribute.core.fold_node import NodeEvent
 from distribute.core.ids import BatchId, JobId
+from distribute.core.projections.attempts import with_only_job
 from distribute.core.projections.story import BatchStory
 from distribute.core.recorded import Recorded
 from distribute.core.sentences import sentence
@@ -93,6 +94,9 @@ class JobHistory:
         known = Known(jobs=jobs)
         if event.type == "finished" and misfit is None:
             known = known_of(self.story.state, event)
+        if event.type == "submitted":
+            known = Known(jobs=jobs or len(event.spec.work.jobs))
+            event = with_only_job(event, self.job.job)
         return Told(recorded, sentence(event, self._wording, known), misfit, known)
 
     def is_concerned_by(self, event: NodeEvent) -> bool:
