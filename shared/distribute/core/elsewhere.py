@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from distribute.core.matching import never, unavailable
 from distribute.core.state import BatchState, State
 
 
-def can_run_elsewhere(state: State, batch: BatchState, row: int, name: str, now: float) -> bool:
-    """Can a node other than `name` soon run the job? `now` is by the log's clock (`Agenda.log_now`)."""
+def can_run_elsewhere(
+    state: State, batch: BatchState, row: int, names: Collection[str | None], now: float
+) -> bool:
+    """Can a node other than these soon run the job? `now` is by the log's clock (`Agenda.log_now`)."""
     shape = batch.group_of(row).shape
     return any(
         unavailable(other, now, is_silent=False) is None and other.name not in batch.build_failed
         for other in state.nodes.values()
-        if other.name != name and never(other, shape) is None
+        if other.name not in names and never(other, shape) is None
     )

@@ -29,4 +29,4 @@ def request_move(batch: BatchState, event: MoveRequested) -> str | None:
 
 def must_leave(state: State, batch: BatchState, row: int, name: str, now: float) -> bool:
     """Did a person move the job away from this node, and can another one take it soon?"""
-    return batch.moved_from.get(row) == name and can_run_elsewhere(state, batch, row, name, now)
+    return batch.moved_from.get(row) == name and can_run_elsewhere(state, batch, row, {name}, now)

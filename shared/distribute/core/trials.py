@@ -91,12 +91,17 @@ def is_probe(batch: BatchState, row: int) -> bool:
 
 
 def avoids(state: State, batch: BatchState, row: int, name: str, now: float) -> bool:
-    """Is the job a probe of this node that another node can soon run? Then this node must not run it."""
+    """Is the job a probe of this node that another node can soon run? Then this node must not run it.
+
+    The node from which a person moved the job does not count. That one keeps away from the job because this
+    one can run it: the job would wait for ever.
+    """
     key = JobKey(batch.id, row)
     is_suspected = batch.suspects.get(row) == name and any(
         key in each.fast_failures for each in state.nodes[name].records
     )
-    return is_suspected and is_probe(batch, row) and can_run_elsewhere(state, batch, row, name, now)
+    barred = {name, batch.moved_from.get(row)}
+    return is_suspected and is_probe(batch, row) and can_run_elsewhere(state, batch, row, barred, now)
 
 
 def probes(

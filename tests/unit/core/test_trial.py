@@ -75,6 +75,17 @@ def test_a_probe_goes_back_to_its_suspect_where_no_other_node_is_left(gone: Even
     assert lab.assign() == {"job1": "broken", "job2": "broken", "job3": "broken"}
 
 
+def test_a_probe_that_a_person_moves_goes_back_to_its_suspect() -> None:
+    """Where no third node can run it, the two would leave it to each other for ever."""
+    lab = failing(make.batch(5))
+    lab.happen(make.joined("other", cpus=1))
+    lab.happen(*lab.decide())
+    assert lab.assign() == {"job1": "other"}
+    lab.run("job1", "other", attempt=2)
+    lab.happen(make.move_requested("job1", attempt=2), make.yielded("job1", "other", attempt=2))
+    assert lab.assign() == {"job2": "other", "job1": "broken"}
+
+
 def test_a_job_is_excused_once() -> None:
     """So no job goes from node to node, fails on each, and never ends."""
     lab = on_trial()
