@@ -16,6 +16,7 @@ from distribute.core.errors import InputError
 from distribute.core.os_words import why
 
 _LOCK = "lock"
+_NEW_LOCK = "new-lock"
 _ON_DISK = "/var/tmp"
 _UNLOCKED_S = 60.0
 """A folder of this age that has no lock is not one that another process is just making."""
@@ -43,9 +44,11 @@ def held_folder(kind: str, place: Path) -> Iterator[Path]:
         folder = Path(tempfile.mkdtemp(prefix=_prefix(kind), dir=place))
     except OSError as error:
         raise InputError(f"no folder for temporary files can be made in {place}: {why(error)}") from error
-    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = os.open(folder / _NEW_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Only now: others take a folder for left whose lock nobody holds.
+        (folder / _NEW_LOCK).rename(folder / _LOCK)
         yield folder
     finally:
         os.close(lock)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from distribute.core.errors import InputError
-from distribute.scratch import scratch_folder, temporary_place
+from distribute.scratch import held_folder, left_folders, scratch_folder, temporary_place
 
 HOLDS = """
 import os, signal
@@ -58,6 +59,30 @@ def test_one_that_another_process_is_just_making_stays(place: Path) -> None:
     os.utime(new, (0, 0))
     with scratch_folder("trial"):
         assert not new.exists()
+
+
+def test_one_that_is_about_to_be_locked_stays(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At no moment does another process take it for one that was left."""
+    seen: list[Path] = []
+    flock, rename = fcntl.flock, Path.rename
+
+    def look() -> None:
+        seen.extend(left_folders("trial", place))
+
+    def looked_at_before(descriptor: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        look()
+        flock(descriptor, operation)
+
+    def looked_at_again(path: Path, target: Path) -> Path:
+        look()
+        return rename(path, target)
+
+    monkeypatch.setattr(fcntl, "flock", looked_at_before)
+    monkeypatch.setattr(Path, "rename", looked_at_again)
+    with held_folder("trial", place):
+        look()
+    assert seen == []
 
 
 def test_without_a_place_for_it_the_place_is_named(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
