@@ -44,6 +44,7 @@ class StoredEvents:
         lost: list[Recorded] = []
         for _ in range(min(count, self.last_seq)):
             seq, message = self.last_seq, self._messages.pop()
+            self._purged.discard(seq)
             for sequences in self._of_scope.values():
                 if sequences and sequences[-1] == seq:
                     sequences.pop()

@@ -17,7 +17,7 @@ from distribute.client.queries import Queries
 from distribute.client.replaying import state_at
 from distribute.client.retrying import retry
 from distribute.client.verifying import verify
-from distribute.core.errors import IntegrityError, LogReplaced, NobodyAnswers, Refused, Unreachable
+from distribute.core.errors import Conflict, IntegrityError, LogReplaced, NobodyAnswers, Refused, Unreachable
 from distribute.core.events import Event
 from distribute.core.fold import apply
 from distribute.core.ids import BatchId, JobId
@@ -185,16 +185,27 @@ async def test_batches_that_had_one_name_are_compacted_one_after_the_other(clust
     await delete(cluster, JANE, SWEEP.id)
     again = builders.submitted(SWEEP)
     ends = {"of": SWEEP, "submission": again.id}
-    await append(cluster, again)
-    for job in ("job1", "job2", "job3"):
-        for event in life(job):
-            guard = await cluster.stream.last(guard_scope(event))
-            await cluster.log.append(event, Guard(guard.seq if guard is not None else 0))
+    await append(cluster, again, *life("job1"), *life("job2"), *life("job3"))
     await append(cluster, builders.completed(**ends), builders.batch_archived(**ends))
     before = await events(cluster.log)
     await compacted(cluster)
     assert (await events(cluster.log))[:-1] == before
     assert digest(await state_at(cluster.log)) == digest(_folded([*before, (await events(cluster.log))[-1]]))
+
+
+async def test_the_late_word_of_a_node_goes_behind_what_was_removed(cluster: Cluster) -> None:
+    """The node knows its build by an event that the stream has no more."""
+    await live(cluster)
+    began_seq = await append(cluster, builders.build_started())
+    await compacted(cluster)
+    late = builders.build_finished()
+    late_seq = await cluster.log.append(late, Guard(began_seq))
+    assert [recorded.seq for recorded in await events(cluster.stream, Only(scope=late.scope))] == [late_seq]
+    with pytest.raises(Conflict):
+        await cluster.log.append(builders.build_finished(), Guard(began_seq))
+    state = await state_at(cluster.log)
+    assert (list(state.compacted), state.misfits) == ([SWEEP.id], 1)
+    await delete(cluster, JANE, SWEEP.id)
 
 
 def _folded(records: list[Recorded]) -> State:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from distribute.core.errors import Conflict
+from distribute.core.errors import Conflict, LogReplaced
 from distribute.core.ids import BatchId, NodeId, Under
 from distribute.core.recorded import Guard, Recorded, guard_scope
 from distribute.memory.log import MemoryLog
@@ -78,6 +78,17 @@ async def test_appending_an_event_again_returns_its_sequence() -> None:
 async def test_events_of_a_deleted_batch_of_the_same_name_do_not_count() -> None:
     log = await log_of(make.joined(), make.submitted(), make.assigned())
     assert await log.append(make.assigned(attempt=2), Guard(0, since=3)) == 4
+
+
+async def test_a_guard_holds_that_names_what_was_removed_until_another_event_comes() -> None:
+    log = await log_of(*STORY)
+    await log.purge(SWEEP, before=8)
+    assert await log.append(make.assigned(attempt=2), Guard(7)) == 10
+    with pytest.raises(Conflict) as conflict:
+        await log.append(make.assigned(attempt=2), Guard(7))
+    assert conflict.value.last_seq == 10
+    with pytest.raises(LogReplaced):
+        await log.append(make.joined("ws1"), Guard(11))
 
 
 async def test_the_last_event_of_a_scope_or_a_type_is_found() -> None:

@@ -31,7 +31,7 @@ class MemoryLog:
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         scope = guard_scope(event)
         found_seq = self.stored.last_seq_of(scope)
-        if guard.holds(found_seq):
+        if guard.holds(found_seq) or (found_seq < guard.last_seq and self.stored.was_purged(guard.last_seq)):
             answer.set_result(self.stored.store(encode(event), self._clock()).seq)
             self._grew.set()
             self._grew = asyncio.Event()

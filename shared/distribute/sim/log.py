@@ -225,6 +225,9 @@ class SimulatedLog:
             self._again(entry, found_seq)
             return
         if found_seq < guard.last_seq:
+            if await self._link.ask(lambda: stored.was_purged(guard.last_seq)):
+                self._again(entry, found_seq)
+                return
             self._refused(entry, LogReplaced(f"the log has lost its end: {scope} ends at {found_seq}"))
             return
         first = await self._link.ask(lambda: stored.first_of(scope, guard.behind))

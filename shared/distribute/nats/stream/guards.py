@@ -59,6 +59,8 @@ async def settle(connection: Connection, condition: ScopeGuard, message_id: str)
     if guard.holds(found_seq):
         return Settled(None, found_seq)
     if found_seq < guard.last_seq:
+        if await _was_removed(connection, stream, guard.last_seq):
+            return Settled(None, found_seq)  # it was the last one, and the scope has none behind it
         raise LogReplaced(
             f"{connection.address}: the log has lost its end, or was restored from an older copy: the last "
             f"event of {scope} was at {guard.last_seq}, and now it is at {found_seq}"
@@ -75,6 +77,12 @@ async def settle(connection: Connection, condition: ScopeGuard, message_id: str)
             beaten_by_seq = _last_part_seq(first)
             raise Conflict(scope, guard.last_seq, beaten_by_seq=beaten_by_seq, last_seq=found_seq)
         passed_seq = first.seq
+
+
+async def _was_removed(connection: Connection, stream: str, seq: int) -> bool:
+    """Was the message at this sequence removed, as by a compaction? The stream goes on behind it."""
+    there = await leader_get(connection, stream, {"seq": seq, "next_by_subj": ">"})
+    return there is not None and there.seq > seq
 
 
 def _is_of(stored: Stored, message_id: str) -> bool:
