@@ -74,10 +74,16 @@ def closed_batch(state: State, wish: Wish) -> BatchState | ClosedBatch:
         raise Refused(f"{wish.batch} runs again: only a batch that is over and archived can be compacted")
     if (batch.finished_at or 0.0) >= wish.over_before:
         raise Refused(f"{wish.batch} ended again meanwhile, at {rfc3339(batch.finished_at)}")
-    waiters = waiters_for(state, wish.batch)
+    waiters = [waiter for waiter in waiters_for(state, wish.batch) if not _is_over(state, waiter)]
     if waiters:
         raise Refused(f"{wish.batch} can't be compacted yet: {waiters[0]} waits for it")
     return batch
+
+
+def _is_over(state: State, batch: BatchId) -> bool:
+    """Is a batch over? If one that it waited for failed, it never began, and is still noted as its waiter."""
+    found = state.find(batch)
+    return found is None or found.end is not None
 
 
 def compacted(

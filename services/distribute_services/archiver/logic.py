@@ -69,6 +69,9 @@ class Backlog:
         if isinstance(event, ev.Deleted):
             # After an accepted deletion, there is no batch, or a later one of the same name.
             is_wanted = batch is None or batch.first_seq > recorded.seq
+        elif isinstance(event, ev.Compacted):
+            # One that was refused names no archive of all that it would remove.
+            is_wanted = batch is not None and batch.compacted_at == recorded.time
         else:
             is_wanted = batch is not None and batch.seq < recorded.seq
         if is_wanted:

@@ -12,6 +12,7 @@ from distribute.core.ids import BatchId
 from distribute.core.specs import After
 from distribute.testing import builders as make
 from distribute_services.archiver.compacting import Wish, closed_batch
+from distribute_services.archiver.logic import Backlog
 from unit.core.test_packing import lab_with_ended_batch
 
 SWEEP = BatchId("lab", "sweep")
@@ -57,6 +58,19 @@ def test_a_batch_that_another_one_waits_for_is_refused() -> None:
     lab.happen(make.submitted(make.batch(batch="plot", after=(after,))))
     with pytest.raises(Refused, match="lab/sweep can't be compacted yet: lab/plot waits for it"):
         closed_batch(lab.state, ANY_TIME)
+    lab.happen(*lab.decide())
+    assert lab.state.batches[BatchId("lab", "plot")].end == "failed", "as the one it was to run after"
+    assert closed_batch(lab.state, ANY_TIME).id == SWEEP
+
+
+@pytest.mark.parametrize("is_accepted", [True, False], ids=["accepted", "refused"])
+def test_after_a_restart_only_an_accepted_compaction_removes_events(*, is_accepted: bool) -> None:
+    """Else events would be removed that no archive may have. Anybody could write a refused one."""
+    lab = lab_with_ended_batch()
+    lab.happen(make.compacted(lab.state.seq if is_accepted else 1))
+    backlog = Backlog(lab.state)
+    backlog.recall(lab.log[-1])
+    assert backlog.next() == (lab.state.seq if is_accepted else None)
 
 
 @pytest.mark.parametrize("payload", [b"", b"{}", b"[]", b'{"namespace":"","batch":"x"}'])
