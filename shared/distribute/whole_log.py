@@ -156,11 +156,15 @@ class WholeLog:
 
     async def _get_archived(self, seq: int, get: Callable[[SavedLog], Awaitable[T]]) -> T:
         archives = [one for one in await self._archives(ALL, seq - 1) if one.first_seq <= seq]
+        gone: IntegrityError | None = None
         for archive in reversed(archives):  # often it is the event with which one of them begins
-            async with self._opened(archive) as log:
-                with suppress(KeyError):
-                    return await get(log)
-        raise KeyError(seq)
+            try:
+                async with self._opened(archive) as log:
+                    with suppress(KeyError):
+                        return await get(log)
+            except IntegrityError as error:
+                gone = error  # another one may have it
+        raise gone or KeyError(seq)
 
     # --- archives --------------------------------------------------------------------------------------
 
