@@ -23,15 +23,17 @@ async def superseded_of(cluster: Cluster, attempts: JobAttempts) -> dict[int, Su
     found: dict[int, SupersededDocument] = {}
     if batch is None or not taken:
         return found
-    until = await cluster.log.last_seq()
+    is_kept = attempts.spec is not None and any(job.kept for job in attempts.spec.work.jobs)
+    after, until = batch.first_seq if is_kept else batch.seq, await cluster.log.last_seq()
     for node in sorted(taken):
         only = Only(types=_KIND, node=node)
-        async with aclosing(cluster.log.follow(after=batch.seq, only=only, until=until)) as reading:
+        async with aclosing(cluster.log.follow(after=after, only=only, until=until)) as reading:
             async for records in reading:
                 for event in (recorded.event for recorded in records):
                     if not isinstance(event, Superseded) or event.attempt.job_id != attempts.job:
                         continue
-                    if event.submission in {None, batch.submission}:  # or a deleted batch had this name
+                    # Else a batch had this name that was deleted, or of which this job was not kept.
+                    if is_kept or event.submission in {None, batch.submission}:
                         found[event.attempt.attempt] = {
                             "folder": event.folder,
                             "size_bytes": event.size_bytes,

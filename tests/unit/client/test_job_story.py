@@ -24,6 +24,7 @@ from distribute.core.specs import (
     Resources,
     SignalBefore,
 )
+from distribute.core.work import marked
 from distribute.testing import builders as make
 
 JOBS = (
@@ -214,3 +215,20 @@ async def test_what_does_not_count_is_named_with_its_place(cluster: Any) -> None
         "until": "2026-01-08T00:00:00+00:00",
     }
     assert (second["superseded"], third["superseded"]) == (None, None)
+
+
+async def test_what_a_kept_job_left_aside_is_named_after_its_batch_was_replaced(cluster: Any) -> None:
+    submitted = make.submitted(SPEC)
+    left = make.superseded("ws1", AttemptId(*JOB, 1), submission=submitted.id, folder="/kept/1")
+    ends = {"of": SPEC, "submission": submitted.id}
+    await cluster.say(
+        make.joined(), submitted, make.assigned(JOB), make.released(JOB, reason="node_lost"), left,
+        make.kill_requested(**ends, job="line"), make.kill_requested(**ends, job="job3"),
+        *[make_of(JOB, attempt=2) for make_of in (make.assigned, make.claimed, make.finished)],
+        make.job_archived(JOB, attempt=2), make.completed(state="killed", **ends),
+        make.batch_archived(**ends),
+        make.submitted(marked(SPEC, frozenset({"job1"})), replaces=submitted.id),
+    )  # fmt: skip
+    first, second = (await story(cluster))["attempts"]
+    assert (first["superseded"]["folder"], second["superseded"]) == ("/kept/1", None)
+    assert (await story(cluster, "line"))["attempts"] == []
