@@ -20,3 +20,10 @@ def test_an_unknown_option_is_one_of_the_executor() -> None:
     distribute.register_joblib()
     with joblib.parallel_config(backend="distribute", cpu=2), pytest.raises(TypeError, match="cpu"):
         joblib.Parallel()(joblib.delayed(abs)(-1) for _ in range(2))
+
+
+def test_a_pool_that_is_no_executor_is_named() -> None:
+    joblib = pytest.importorskip("joblib", minversion="1.3")
+    distribute.register_joblib()
+    with pytest.raises(TypeError, match=r"pool is a distribute\.Executor, not 3"):
+        joblib.parallel_config(backend="distribute", pool=3)

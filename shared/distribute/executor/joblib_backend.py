@@ -55,6 +55,8 @@ class JoblibBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mis
     ) -> None:
         if pool is not None and options:
             raise TypeError(f"pool is an executor that is there: {', '.join(options)} can't be set any more")
+        if pool is not None and not isinstance(pool, Executor):
+            raise TypeError(f"pool is a distribute.Executor, not {pool!r}")
         super().__init__(nesting_level=nesting_level)
         self._options = options
         self._own = pool
@@ -67,14 +69,17 @@ class JoblibBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[mis
         return self._own
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
-        """How many calls joblib sends at a time. -1: as many as the cluster can do at once; -2: one less."""
+        """How many calls joblib sends at a time. -1: as many as the cluster can do at once; -2: one less.
+
+        Of a cluster it is two at least: if it is one, joblib sends none, and makes the calls in this process.
+        """
         if n_jobs == 0:
             raise ValueError(
                 "n_jobs is a number of calls, or -1 for as many as the cluster can do; 0 is neither"
             )
         if n_jobs is None:
             return 1
-        return n_jobs if n_jobs > 0 else max(1, self._pool.slots() + 1 + n_jobs)
+        return n_jobs if n_jobs > 0 else max(2, self._pool.slots() + 1 + n_jobs)
 
     def submit(self, func: Any, callback: Callable[[Together], object] | None = None) -> Together:
         """Send a batch of calls. `callback` is called when all are done."""

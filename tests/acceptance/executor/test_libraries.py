@@ -37,6 +37,12 @@ def test_joblib_runs_its_calls_on_the_cluster() -> None:
     assert os.getpid() not in {process for _, process in found}
 
 
+def test_calls_run_on_a_cluster_that_does_one_at_a_time() -> None:
+    with joblib.parallel_config(backend="distribute", cpus=2):  # all that there are
+        found = joblib.Parallel()(joblib.delayed(os.getpid)() for _ in range(2))
+    assert os.getpid() not in found
+
+
 def test_a_backend_takes_the_options_of_an_executor(jane: Person) -> None:
     with joblib.parallel_config(
         backend="distribute", name="kept", namespace="jane", keep=True, env={"FACTOR": "3"}
@@ -88,7 +94,7 @@ def test_minus_one_means_as_many_as_the_cluster_can_do(pool: distribute.Executor
     assert pool.slots() == 2
     with joblib.parallel_config(backend="distribute", pool=pool):
         assert joblib.effective_n_jobs() == joblib.effective_n_jobs(-1) == 2
-        assert (joblib.effective_n_jobs(-2), joblib.effective_n_jobs(-9)) == (1, 1)
+        assert (joblib.effective_n_jobs(-2), joblib.effective_n_jobs(-9)) == (2, 2)
         assert joblib.effective_n_jobs(5) == 5
         with pytest.raises(ValueError, match="0 is neither"):
             joblib.effective_n_jobs(0)
