@@ -78,6 +78,22 @@ def test_a_file_beside_the_folders_is_left_out_by_a_slash() -> None:
     assert len(loaded('{each: "cases/*/"}').spec.work.jobs) == 2
 
 
+def test_a_part_of_each_folder_may_be_left_out() -> None:
+    put_cases()
+    batch = loaded('{each: "cases/*"}', '[{path: "{path}", exclude: ["log.*", "0"]}]', command="x {file}")
+    for job in batch.spec.work.jobs:
+        (folder,) = folders(job)
+        assert (folder.alias, job.files) == (job.name, ())
+        assert names_in(batch, folder) == {"constant", "system", "system/controlDict"}
+
+
+def test_what_a_job_has_besides_its_own_folder_needs_another_name() -> None:
+    put_cases()
+    batch = loaded('{each: "cases/*"}', '[{path: "{path}", alias: old, exclude: [system]}]')
+    for job in batch.spec.work.jobs:
+        assert {folder.alias for folder in folders(job)} == {job.name, "old"}
+
+
 def test_an_input_of_a_pattern_may_leave_out_a_part() -> None:
     put_cases()
     batch = loaded(

@@ -99,7 +99,7 @@ class SweptJobs:
         if self._pattern.found:
             raise InputError(*document.lines(self._pattern.found))
         self._files = [*self._pattern.files]
-        if section.each is not None:
+        if section.each is not None and not any(file.is_point for file in self._files):
             self._files.append(PatternOfFile(("sweep", "each"), None))
         self._others = {entry.name for entry in jobs_file.work.jobs}
         if jobs_file.finally_ is not None:

@@ -20,7 +20,9 @@ SWEEP_DOCS: Mapping[type[Section], Mapping[str, KeyDoc]] = {
         "zip": D("Parameters whose values belong together, the first ones, the second ones, …", "none"),
         "sample": D("Random points", "none"),
         "each": D(
-            "A pattern of paths: each file becomes a point, and a file of its job. `**` is any folder", "none"
+            "A pattern of paths: each file, or each folder, becomes a point, and an input of its job. `**` "
+            "is any folder",
+            "none",
         ),
         "each-line": D(
             "A file whose lines become points: `{line}`. Of a `.csv` or `.tsv`, its rows: the first line "

@@ -36,6 +36,12 @@ class PatternOfFile(NamedTuple):
     is_made: bool = False
 
     @property
+    def is_point(self) -> bool:
+        """Is it the file or folder of its point, under its own name?"""
+        is_own = self.path is None or self.path.text == f"{{{PATH}}}"
+        return is_own and self.alias is None and not self.is_made
+
+    @property
     def is_constant(self) -> bool:
         """Do all jobs have the same one, under the same name?"""
         texts = filter(None, [self.alias, self.ref])
