@@ -28,10 +28,28 @@ MAX_HEADERS = 100
 
 
 def _check_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        is_one = parts.scheme in {"http", "https"} and _can_be_host(parts.hostname or "") and parts.port != 0
+    except ValueError:  # brackets that don't match, or no such port
+        is_one = False
+    if not is_one:
         raise ValueError("that is no address of a web service; write https://HOST/PATH")
     return url
+
+
+def _can_be_host(name: str) -> bool:
+    """Can a computer have this name? Looking up one that none can have raises an error of its own kind."""
+    try:
+        return bool(name.encode("idna"))
+    except UnicodeError:
+        return False
+
+
+def _check_server(name: str) -> str:
+    if not _can_be_host(name):
+        raise ValueError(f"{quoted(name)} can't be the name of a computer; write smtp.example.org")
+    return name
 
 
 def _check_address(address: str) -> str:
@@ -104,7 +122,7 @@ class WebhookChannel(Section):
 class MailChannel(Section):
     """A server for mail (SMTP). A person without an entry in `people` is NAME@`domain`."""
 
-    server: NonEmpty = Field(examples=["smtp.example.org"])
+    server: Annotated[NonEmpty, AfterValidator(_check_server)] = Field(examples=["smtp.example.org"])
     port: int | None = Field(default=None, ge=1, le=65535, examples=["587"])
     security: Literal["starttls", "tls", "none"] = Field(default="starttls", examples=["starttls"])
     user: NonEmpty | None = Field(default=None, examples=["lab-notify"])
