@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from distribute.config.forms import Form
+from distribute.config.hosts import is_web_address
 from distribute.config.jobs_file import MatrixUser
 from distribute.config.problems import valid
 from distribute.config.section import NonEmpty, Section
@@ -23,7 +24,7 @@ _HOMESERVER = re.compile(r"https?://[^\s/]+(/\S*)?")
 
 
 def _check_homeserver(url: str) -> str:
-    if not _HOMESERVER.fullmatch(url):
+    if not (_HOMESERVER.fullmatch(url) and is_web_address(url)):
         raise ValueError(f"{quoted(url)} is not a homeserver's URL; write https://matrix.example.org")
     return url
 

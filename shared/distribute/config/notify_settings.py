@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from shutil import which
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
 from distribute.config.folders import config_dir
 from distribute.config.forms import Form
+from distribute.config.hosts import can_be_host, is_web_address
 from distribute.config.matrix_account import Password
 from distribute.config.problems import valid
 from distribute.config.section import AuthorName, Duration, NonEmpty, Section, Text, at_most
@@ -28,26 +28,13 @@ MAX_HEADERS = 100
 
 
 def _check_url(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        is_one = parts.scheme in {"http", "https"} and _can_be_host(parts.hostname or "") and parts.port != 0
-    except ValueError:  # brackets that don't match, or no such port
-        is_one = False
-    if not is_one:
+    if not is_web_address(url):
         raise ValueError("that is no address of a web service; write https://HOST/PATH")
     return url
 
 
-def _can_be_host(name: str) -> bool:
-    """Can a computer have this name? Looking up one that none can have raises an error of its own kind."""
-    try:
-        return bool(name.encode("idna"))
-    except UnicodeError:
-        return False
-
-
 def _check_server(name: str) -> str:
-    if not _can_be_host(name):
+    if not can_be_host(name):
         raise ValueError(f"{quoted(name)} can't be the name of a computer; write smtp.example.org")
     return name
 

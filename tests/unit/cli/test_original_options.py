@@ -210,6 +210,10 @@ def test_an_account_for_messages_is_read_as_the_original_has_it(tmp_path: Path) 
             {"homeserver_url": "example.org"},
             "homeserver_url: 'example.org' is not a homeserver's URL; write ht",
         ),
+        (
+            {"homeserver_url": "http://lab..org"},
+            "'http://lab..org' is not a homeserver's URL; write https://",
+        ),
         ({"matrix_password": ["hunter2"]}, "matrix_password takes a text, not a list"),
         ({"matrix_password": None}, "the top level needs the key 'matrix_password'"),
         ({"homeserver": "x"}, "the top level has no key 'homeserver'; write 'homeserver_url'"),
