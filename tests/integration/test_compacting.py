@@ -14,6 +14,7 @@ from distribute.client.compacting import Compaction, closed_batches, compact
 from distribute.client.control import delete
 from distribute.client.history import batch_history, job_history
 from distribute.client.queries import Queries
+from distribute.client.replacing import Replacement
 from distribute.client.replaying import state_at
 from distribute.client.retrying import retry
 from distribute.client.verifying import verify
@@ -170,6 +171,8 @@ async def test_a_compacted_batch_is_not_retried_and_can_be_deleted(cluster: Clus
     queries = Queries(cluster)
     with pytest.raises(Refused, match=r"lab/sweep was compacted at .*, and does not run again: add its file"):
         await retry(cluster, queries, JANE, SWEEP.id)
+    with pytest.raises(Refused, match="does not run again: replace it without --keep-succeeded"):
+        await Replacement(cluster, queries, JANE, SWEEP).compare()
     with pytest.raises(Refused, match="was compacted at"):
         await closed_batches(queries, LATER, [SWEEP.id])
     await delete(cluster, JANE, SWEEP.id)

@@ -72,6 +72,7 @@ async def _compact_all(
     """Compact batches one after another. Returns what was moved, by their places; warns of the others."""
     from distribute.client.compacting import compact as compact_batch
     from distribute.core.errors import Refused
+    from distribute_cli.output.facts import told
 
     done: dict[int, Compaction] = {}
     with session.output.bar("compacting batches") as bar:
@@ -80,7 +81,7 @@ async def _compact_all(
             try:
                 done[number] = await compact_batch(cluster, session.person, batch, over_before)
             except Refused as error:
-                session.output.warn(str(error))
+                session.output.warn(told(str(error)))
     return done
 
 
@@ -99,8 +100,9 @@ def _document(batch: BatchDocument, done: Compaction | None) -> dict[str, Any]:
 
 def _line(shown: Mapping[str, Any]) -> str:
     from distribute.core.words import counted, format_size
+    from distribute_cli.output.facts import moment
 
-    name, ended = _name(shown), f"over since {shown['finished_at']}"
+    name, ended = _name(shown), f"over since {moment(shown['finished_at'])}"
     if shown["events"] is None:
         return f"{name} would be compacted: {counted(shown['jobs'], 'job')}, {ended}"
     moved = f"{counted(shown['events'], 'event')} moved into {format_size(shown['size_bytes'])}"

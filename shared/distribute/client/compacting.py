@@ -7,10 +7,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from distribute.client.queries import ask, no_such_batch
-from distribute.client.words import printable
+from distribute.client.words import local_time, printable
 from distribute.core.errors import NobodyAnswers, Refused, Unreachable
 from distribute.core.ids import BatchId
-from distribute.core.words import rfc3339
 
 if TYPE_CHECKING:
     from distribute.client.documents import BatchDocument
@@ -57,12 +56,18 @@ def _why_not(batch: BatchDocument, over_before: float) -> str | None:
     """Why a batch can't be compacted; None: it can."""
     compacted_at, finished_at = batch.get("compacted_at"), batch["finished_at"]
     if compacted_at is not None:
-        return f"was compacted at {compacted_at}"
+        return f"was compacted at {local_time(_seconds(compacted_at))}"
     if finished_at is None or not batch["archived"]:
         return "is not over and archived"
-    if datetime.fromisoformat(finished_at).timestamp() >= over_before:
-        return f"ended at {finished_at}, which is not before {rfc3339(over_before)}"
+    ended_at = _seconds(finished_at)
+    if ended_at >= over_before:
+        return f"ended at {local_time(ended_at)}, which is not before {local_time(over_before)}"
     return None
+
+
+def _seconds(time: str) -> float:
+    """A time of a document, in seconds since 1970."""
+    return datetime.fromisoformat(time).timestamp()
 
 
 async def compact(cluster: Cluster, person: Person, batch: BatchDocument, over_before: float) -> Compaction:

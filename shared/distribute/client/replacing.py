@@ -142,7 +142,7 @@ class Replacement:
             raise Refused(f"there is no batch {name} of which anything could be kept: submit it as a new one")
         refuse_elsewhere(batch, course)
         refuse_anothers(batch, course.user, self._person, self.verb, force=force)
-        refuse_compacted(batch, course)
+        refuse_compacted(batch, course, "replace it without --keep-succeeded")
 
 
 async def _read_spec(cluster: Cluster, seq: int, submission: str) -> BatchSpec:

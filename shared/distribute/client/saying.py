@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 from distribute.client.appending import append_behind
 from distribute.client.batch_log import read_standing
 from distribute.client.queries import no_such_batch
-from distribute.client.words import printable
+from distribute.client.words import local_time, printable
 from distribute.core.errors import Refused
 from distribute.core.ways import Way
-from distribute.core.words import rfc3339
 
 if TYPE_CHECKING:
     from distribute.client.person import Person
@@ -74,15 +73,16 @@ def refuse_elsewhere(batch: BatchId, course: Course) -> None:
         raise Refused(f"{printable(str(batch))} ran at {course.ran_at}, and nothing here runs it")
 
 
-def refuse_compacted(batch: BatchId, course: Course) -> None:
+def refuse_compacted(
+    batch: BatchId,
+    course: Course,
+    advice: str = "add its file once more, under another name or with --replace",
+) -> None:
     """Raise `Refused` if the batch was compacted: it can be read and deleted, and nothing else."""
     if course.compacted_at is not None:
         name = printable(str(batch))
-        at = rfc3339(course.compacted_at)
-        raise Refused(
-            f"{name} was compacted at {at}, and does not run again: add its file once more, under another "
-            "name or with --replace"
-        )
+        at = local_time(course.compacted_at)
+        raise Refused(f"{name} was compacted at {at}, and does not run again: {advice}")
 
 
 def refuse_anothers(batch: BatchId, user: str, person: Person, verb: str, *, force: bool) -> None:
