@@ -327,6 +327,7 @@ class Stories:
             case ev.StopOrdered():
                 self._require(story.claimed, "it was not claimed")
                 story.ordered = True
+                story.moved &= event.moved is not None  # a kill that came before the order counts more
             case ev.Finished():
                 self._require(story.claimed, "it was not claimed")
                 self._finish(story, event, killed=killed and not event.succeeded)
