@@ -13,8 +13,6 @@ from distribute.core.manifest import Manifest, Outputs, StoredFile, StoredFolder
 from distribute.core.specs import MAX_CPUS, BatchSpec, CommandJob, CommandWork, GpuKind, Resources
 from distribute.testing.builders import RAN_AT
 
-"""Every class of the union."""
-
 
 def _is_a_name(text: str) -> bool:
     try:
@@ -136,6 +134,8 @@ OF_KIND: dict[tuple[str, str], SearchStrategy[Any]] = {
     ("edited", "memory_bytes"): st.none() | sizes,
     ("notified", "to"): st.sampled_from(["jane", "@jane:example.org"]),
     ("notified", "key"): FIELDS["id"],
+    ("compacted", "by"): node_names,
+    ("compacted", "archive"): st.sampled_from(["0" * 64, "f" * 64]),
     ("kill_requested", "job"): st.none() | job_names,
     ("stop_ordered", "by"): st.none() | node_names,
     ("superseded", "attempt"): attempts,

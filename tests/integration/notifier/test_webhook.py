@@ -166,6 +166,9 @@ async def test_what_is_no_web_service_is_waited_for_and_its_address_not_told() -
     assert "secret" not in str(raised.value)
 
 
-async def test_an_address_that_no_host_can_have_is_waited_for() -> None:
+async def test_an_address_that_only_aiohttp_refuses_is_waited_for_and_stays_secret() -> None:
+    settings = Settings(url="http://lab.org/secret")
+    channel = WebhookChannel(settings.model_copy(update={"url": "http://lab..org/secret"}))
     with pytest.raises(Unavailable, match=r"^the address of lab\.\.org is wrong$"):
-        await post(Service(url="http://lab..org/secret"))
+        await channel.send(MESSAGE)
+    await channel.close()
