@@ -8,7 +8,7 @@ from pathlib import Path
 
 from acceptance.lab import PATIENCE_S, Json, Lab, command_batch, open_lab
 
-LOG = "ws1/work/*/job/distribute_save/log"
+LOG = "ws1/*/*/job/distribute_save/log"
 WAITS = "mkdir -p distribute_save; echo begun > distribute_save/log; while [ ! -e over ]; do sleep 0.05; done"
 
 

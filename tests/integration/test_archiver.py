@@ -12,7 +12,7 @@ from distribute.core.errors import LogReplaced
 from distribute.core.events import Event, JobArchived
 from distribute.core.ids import BatchId
 from distribute.core.manifest import Manifest, Outputs, StoredObject
-from distribute.core.recorded import Guard, guard_scope
+from distribute.core.recorded import Guard
 from distribute.core.work import marked
 from distribute.nats.client.jetstream import call
 from distribute.nats.cluster import Cluster
@@ -22,18 +22,10 @@ from distribute.testing import builders
 from distribute_services.archiver import logic, service
 from distribute_services.archiver.service import ArchiverService
 from integration.store_kit import stream_of
+from log_kit import append
 
 WITHIN_S = 60.0
 ARCHIVED = Only(types=frozenset({"job_archived"}))
-
-
-async def append(cluster: Cluster, *events: Event) -> int:
-    """Append events behind whatever is there. Returns the sequence of the last."""
-    seq = 0
-    for event in events:
-        last = await cluster.log.last(guard_scope(event))
-        seq = await cluster.log.append(event, Guard(last.seq if last is not None else 0))
-    return seq
 
 
 async def finish(cluster: Cluster, outputs: Outputs, job: str = "job1", attempt: int = 1) -> int:

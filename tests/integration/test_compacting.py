@@ -22,7 +22,7 @@ from distribute.core.errors import Conflict, IntegrityError, LogReplaced, Nobody
 from distribute.core.events import Event
 from distribute.core.fold import apply
 from distribute.core.ids import BatchId, JobId
-from distribute.core.recorded import Guard, Recorded, guard_scope
+from distribute.core.recorded import Guard, Recorded
 from distribute.core.specs import BatchSpec
 from distribute.core.state import State
 from distribute.nats.client.jetstream import call
@@ -31,21 +31,13 @@ from distribute.ports import EventLog, Only
 from distribute.snapshot import digest
 from distribute.testing import builders
 from distribute_services.archiver.service import ArchiverService
+from log_kit import append
 
 WITHIN_S = 120.0
 LATER = 4e9
 """A time in seconds since 1970, long after all tests."""
 SWEEP = builders.batch(3, build="make")
 OTHER = builders.batch(2, batch="other")
-
-
-async def append(cluster: Cluster, *events: Event) -> int:
-    """Append events behind whatever is there. Returns the sequence of the last."""
-    seq = 0
-    for event in events:
-        last = await cluster.log.last(guard_scope(event))
-        seq = await cluster.log.append(event, Guard(last.seq if last is not None else 0))
-    return seq
 
 
 def life(job: str, of: BatchSpec = SWEEP) -> list[Event]:

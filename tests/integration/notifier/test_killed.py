@@ -22,7 +22,8 @@ from distribute.nats.cluster import Cluster
 from distribute.testing import builders as make
 from distribute_services.notifier.logic import MOST_SINGLE
 from distribute_services.notifier.service import NotifierService
-from integration.notifier.told_kit import NOTIFIED, append, killed, until_told
+from integration.notifier.told_kit import NOTIFIED, killed, until_told
+from log_kit import append
 from notifier_kit import WITHIN_S, Remembering, notifier_of
 
 FEW, MANY = 1, MOST_SINGLE + 2

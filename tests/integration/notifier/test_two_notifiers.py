@@ -12,7 +12,8 @@ from distribute.client.channels import ask_channels
 from distribute.nats.broker.embedded import Broker
 from distribute.nats.cluster import Cluster
 from distribute.testing import builders as make
-from integration.notifier.told_kit import append, killed, until_told
+from integration.notifier.told_kit import killed, until_told
+from log_kit import append
 from notifier_kit import WITHIN_S
 
 TELL = """\

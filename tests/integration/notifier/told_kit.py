@@ -6,19 +6,12 @@ from collections.abc import Sequence
 from contextlib import aclosing
 
 from distribute.core.events import Event, Notified
-from distribute.core.recorded import Guard, guard_scope
 from distribute.core.specs import BatchSpec
 from distribute.nats.cluster import Cluster
 from distribute.ports import Only
 from distribute.testing import builders as make
 
 NOTIFIED = Only(types=frozenset({"notified"}))
-
-
-async def append(cluster: Cluster, *events: Event) -> None:
-    for event in events:
-        last = await cluster.log.last(guard_scope(event))
-        await cluster.log.append(event, Guard(last.seq if last is not None else 0))
 
 
 def killed(spec: BatchSpec) -> Sequence[Event]:

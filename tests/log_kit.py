@@ -1,0 +1,16 @@
+"""Events for a real log."""
+
+from __future__ import annotations
+
+from distribute.core.events import Event
+from distribute.core.recorded import Guard, guard_scope
+from distribute.nats.cluster import Cluster
+
+
+async def append(cluster: Cluster, *events: Event) -> int:
+    """Append events behind whatever is there. Returns the sequence of the last."""
+    seq = 0
+    for event in events:
+        last = await cluster.log.last(guard_scope(event))
+        seq = await cluster.log.append(event, Guard(last.seq if last is not None else 0))
+    return seq
