@@ -10,8 +10,8 @@ from typing import Generic, TypeVar
 
 import orjson
 
-from distribute.client.history import local_moment, told_document
-from distribute.client.words import printable
+from distribute.client.history import told_document
+from distribute.client.words import local_moment, printable
 from distribute.core.projections.bursts import Bursts, Line, line_of
 from distribute.core.projections.history import Told
 from distribute.core.recorded import Recorded

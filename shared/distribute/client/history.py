@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from distribute.client.batch_log import BATCH_TYPES, has_deleted
 from distribute.client.job_log import read_submission
 from distribute.client.nodes_told import NodesTold
-from distribute.client.nodes_told import local_moment as local_moment
 from distribute.client.queries import no_such_batch, no_such_job, no_such_node
 from distribute.client.standing import ask_standing
+from distribute.client.words import local_moment
 from distribute.core.events import BuildEvent, types_of
 from distribute.core.ids import BatchId, JobId, NodeId
 from distribute.core.projections.attempts import with_only_job

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from distribute.client.job_log import read_events
+from distribute.client.words import local_moment
 from distribute.core.events import NodeEvent, types_of
 from distribute.core.ids import JobId, NodeId
 from distribute.core.projections.history import BatchHistory, JobHistory, NodeHistory, Told
@@ -19,11 +19,6 @@ from distribute.saved.log import SavedLog
 if TYPE_CHECKING:
     from distribute.core.recorded import Recorded
     from distribute.ports import Cluster
-
-
-def local_moment(time: datetime) -> str:
-    """A time by this computer's clock, to the minute."""
-    return f"{time.astimezone():%Y-%m-%d %H:%M}"
 
 
 class NodesTold:

@@ -34,5 +34,10 @@ def local_time(time: float) -> str:
     return f"{datetime.fromtimestamp(time, UTC).astimezone():%Y-%m-%d %H:%M:%S}"
 
 
+def local_moment(time: datetime) -> str:
+    """A time by this computer's clock, to the minute."""
+    return f"{time.astimezone():%Y-%m-%d %H:%M}"
+
+
 def _bytes_of(char: str) -> str:
     return "".join(f"\\x{byte:02x}" for byte in char.encode(errors="surrogateescape"))
