@@ -199,15 +199,14 @@ class Queries:
         Raises:
             Refused: there is no such batch.
         """
-        until = await self._cluster.log.last_seq()
-        if answer is None:
-            state = await self._fold()
-            if batch in state.batches:
-                return state
-            if batch not in state.compacted:
-                raise no_such_batch(batch)
-            until = state.seq
-        return await self._fold_alone(batch, until)
+        if answer is not None:
+            return await self._fold_alone(batch, await self._cluster.log.last_seq())
+        state = await self._fold()
+        if batch in state.batches:
+            return state
+        if batch not in state.compacted:
+            raise no_such_batch(batch)
+        return await self._fold_alone(batch, state.seq)
 
     async def _fold_alone(self, batch: BatchId, until: int) -> State:
         """A state that has only this batch, as of the event at `until`."""
