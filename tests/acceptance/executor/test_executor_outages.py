@@ -22,14 +22,15 @@ AWAY_S = 8.0
 
 
 @asynccontextmanager
-async def executor_at(lab: Lab) -> AsyncIterator[distribute.Executor]:
-    """An executor in this process, shut down at the end."""
+async def executor_at(lab: Lab, gate: Path) -> AsyncIterator[distribute.Executor]:
+    """An executor in this process, shut down at the end, also if a test failed before it opened the gate."""
     pool = await asyncio.to_thread(
         distribute.Executor, server=lab.processes.server, name="calls", namespace="lab"
     )
     try:
         yield pool
     finally:
+        gate.touch()  # else calls go on for ever, and it waits for them
         await asyncio.to_thread(pool.shutdown)
 
 
@@ -71,7 +72,7 @@ async def test_calls_of_a_node_that_is_lost_are_done_elsewhere(tmp_path: Path) -
     """It comes back with results of its own. Those are not used."""
     gate, numbers = tmp_path / "gate", range(6)
     nodes = {name: ["--cpus", "1"] for name in NODES}
-    async with open_lab(tmp_path / "lab", nodes, lost_s=4.0) as lab, executor_at(lab) as pool:
+    async with open_lab(tmp_path / "lab", nodes, lost_s=4.0) as lab, executor_at(lab, gate) as pool:
         calls = Calls(pool, waiting_for(gate), numbers)
         for name in NODES:
             await lab.event("started", node=name)
@@ -89,7 +90,7 @@ async def test_calls_of_a_node_that_is_lost_are_done_elsewhere(tmp_path: Path) -
 async def test_calls_go_on_while_the_broker_is_away(tmp_path: Path) -> None:
     """They end, and their results come, once it is there again. More calls may be made."""
     gate, numbers = tmp_path / "gate", range(6)
-    async with open_lab(tmp_path / "lab", {"node": ["--cpus", "2"]}) as lab, executor_at(lab) as pool:
+    async with open_lab(tmp_path / "lab", {"node": ["--cpus", "2"]}) as lab, executor_at(lab, gate) as pool:
         calls = Calls(pool, waiting_for(gate), numbers)
         await lab.event("started", node="node")
         await lab.processes.broker.stop()
@@ -103,7 +104,7 @@ async def test_calls_go_on_while_the_broker_is_away(tmp_path: Path) -> None:
 
 async def test_calls_go_on_when_the_scheduler_is_killed(tmp_path: Path) -> None:
     gate, numbers = tmp_path / "gate", range(6)
-    async with open_lab(tmp_path / "lab", {"node": ["--cpus", "2"]}) as lab, executor_at(lab) as pool:
+    async with open_lab(tmp_path / "lab", {"node": ["--cpus", "2"]}) as lab, executor_at(lab, gate) as pool:
         calls = Calls(pool, waiting_for(gate), numbers)
         await lab.event("started", node="node")
         lab.processes.end("scheduler", signal.SIGKILL)
