@@ -29,9 +29,7 @@ class Agenda(Indexes):
         """Apply an event to the state, and update the indexes. Returns why it does not fit, or None."""
         event = recorded.event
         before = (
-            self.state.find(event.scope)
-            if type(event) is ev.Deleted or type(event) is ev.Submitted or type(event) is ev.Compacted
-            else None
+            self.state.find(event.scope) if type(event) is ev.Deleted or type(event) is ev.Submitted else None
         )
         suspect = suspect_of(self.state, event) if type(event) is ev.Finished else None
         writer = event.author if type(event) in BY_A_NODE else None
@@ -60,9 +58,9 @@ class Agenda(Indexes):
             if event.type in {"joined", "left", "lost", "forgotten", "listed"}:
                 self.recheck_failed_builds()
         else:
-            after = self.state.find(event.scope)
-            is_other = after is None or after.submission != before.submission if before is not None else False
-            if is_other or event.scope in self.state.compacted:
+            after = self.state.find(event.scope) if before is not None else None
+            is_gone = before is not None and (after is None or after.submission != before.submission)
+            if is_gone or event.scope in self.state.compacted:
                 self.forget(event.scope)
             if type(event) is ev.Edited:
                 self.regroup(event.scope)
