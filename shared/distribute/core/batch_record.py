@@ -49,7 +49,7 @@ _FIXED = (
     "seq", "first_seq", "submission", "user", "kind", "matrix_user", "notify", "submitted_at", "needs_build",
     "ran_at",
 )  # fmt: skip
-_SHOWN = ("seq", "first_seq", "submission", "user", "kind", "submitted_at", "ran_at")
+_SHOWN = tuple(name for name in _FIXED if name in SHOWN)
 """Those of them that lists show of a packed batch."""
 _PLAIN = (
     "last_seq", "under_seq", "assigned_seq", "last_is_outdated", "able_since", "cause", "priority", "counts",
