@@ -59,7 +59,7 @@ async def save(
                         await writer.add(raws)
                         on_done(raws[-1].seq)
             last = await writer.finish()
-            os.fsync(file.fileno())
+            await asyncio.to_thread(os.fsync, file.fileno())
         part.replace(path)
     except OSError as error:
         raise InputError(f"{path}: can't be written: {why(error)}") from error
