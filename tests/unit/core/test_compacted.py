@@ -10,13 +10,13 @@ from core_kit import Lab
 from distribute.core.errors import LogReplaced
 from distribute.core.events import Event
 from distribute.core.fold import apply
-from distribute.core.ids import BatchId
 from distribute.core.invariants import check
 from distribute.core.liveness import Lease
 from distribute.core.projections.course import Course
 from distribute.core.projections.story import BatchStory
-from distribute.core.recorded import Guard, Recorded, guard_scope
+from distribute.core.recorded import Recorded, guard_scope
 from distribute.core.slices import at_once
+from distribute.core.specs import After
 from distribute.core.state import State
 from distribute.core.views import Compacted, batch_view, batches_view, standing_view, whole_batch
 from distribute.snapshot import digest, dump, load
@@ -75,7 +75,6 @@ def test_a_snapshot_has_it() -> None:
 
 def test_its_guard_covers_everything_under_the_batch() -> None:
     assert guard_scope(make.compacted(1)) == guard_scope(make.deleted())
-    assert Guard(7).holds(7)
 
 
 @pytest.mark.parametrize(
@@ -138,10 +137,15 @@ def make_running() -> Lab:
     return lab
 
 
-def test_what_waited_for_it_is_told_of_its_deletion() -> None:
-    lab = compacted_lab()
+def test_what_it_waited_for_is_forgotten_once_it_is_deleted() -> None:
+    first = make.submitted(make.batch(1, batch="first"))
+    after = (After(namespace="lab", batch="first", submission=first.id),)
+    lab = Lab(first, make.submitted(make.batch(1, after=after)), make.kill_requested())
+    lab.happen(make.completed(state="killed"), make.batch_archived())
+    lab.happen(make.compacted(lab.state.seq))
+    assert list(lab.state.waits) == [SWEEP.id]
     lab.happen(make.deleted())
-    assert lab.state.waits == {}
+    assert (lab.state.waits, lab.state.misfits) == ({}, 0)
 
 
 def test_a_reader_of_one_batch_accepts_what_the_fold_accepts() -> None:
@@ -186,5 +190,6 @@ def lab_with_ended_batch_records() -> list[Recorded]:
 
 def test_the_scheduler_has_nothing_to_do_with_it() -> None:
     lab = compacted_lab()
-    assert BatchId("lab", "sweep") not in lab.state.batches
+    assert lab.decide() == []
+    assert SWEEP.id not in lab.agenda.waiting
     assert lab.state.misfits == 0
