@@ -235,8 +235,9 @@ class Truth:
 
         It reads anew once it meets the compaction.
         """
-        compactions = (one for one in self.log if isinstance(one.event, ev.Compacted) and one.seq > seq)
-        return any(one.event.first_seq <= seq for one in compactions if isinstance(one.event, ev.Compacted))
+        return any(
+            isinstance(one.event, ev.Compacted) and one.event.first_seq <= seq < one.seq for one in self.log
+        )
 
     def agrees_in_the_end(self, state: State) -> None:
         """The state of a scheduler that has read the whole log is what the log adds up to."""
