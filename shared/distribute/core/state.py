@@ -129,7 +129,7 @@ class BatchState:
     `seq` is the sequence of its submission, `last_seq` that of the last event of its scope, and `under_seq`
     that of the last event under it; guards use these. `submission` is the id of its submission, and `cause`
     that of the last event of its scope. `first_seq` is where its events begin: at the submission of the first
-    of the batches that replaced one another and kept jobs; `seq`, if it replaced none.
+    of the batches that replaced one another, and may have kept jobs; `seq`, if it replaced none.
     """
 
     id: BatchId

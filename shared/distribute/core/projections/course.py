@@ -42,7 +42,7 @@ class Course(NamedTuple):
 
     @property
     def has_replaced(self) -> bool:
-        """Did it replace a batch of which it kept jobs? Then its events begin before its submission."""
+        """Did it replace a batch, of which it may have kept jobs? Their events come before its submission."""
         return self.first_seq < self.seq
 
     @classmethod
