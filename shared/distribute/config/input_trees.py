@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,9 @@ from distribute.inputs.git_program import GitProblem
 from distribute.inputs.listed import Hasher, Listed
 from distribute.inputs.patterns import Exclude, check_glob, is_glob, matches
 from distribute.inputs.tree import Tree, clash, folder_tree, tree_of_matches, united
+
+_KEPT = 1024
+"""The names of so many trees are remembered. Every job of a sweep may have the same glob beside its own."""
 
 
 class TreeKey(NamedTuple):
@@ -46,6 +50,8 @@ class InputTrees:
         self._folder = folder
         self._absolute = absolute
         self._trees: dict[TreeKey, Tree] = {}
+        # Not of a method: it would hold what keeps it.
+        self._names = lru_cache(maxsize=_KEPT)(partial(_names_at_top, self._trees))
         self._clashes: dict[tuple[TreeKey, TreeKey], str | None] = {}
         self.checkouts: dict[TreeKey, CheckedOut] = {}
         """What is sent of git checkouts."""
@@ -139,7 +145,7 @@ class InputTrees:
 
     def names_at_top(self, key: TreeKey) -> set[str]:
         """The names that what a glob matched has in `input`."""
-        return self._trees[key].names() if key in self._trees else set()
+        return self._names(key) if key in self._trees else set()
 
     def clash(self, one: TreeKey, other: TreeKey) -> str | None:
         """A path at which what two globs matched differs. None: all that both have is the same."""
@@ -154,6 +160,9 @@ class InputTrees:
         groups: list[tuple[set[str], list[Named]]] = []
         for one in dict.fromkeys(inputs):
             names, members = self._places(one), [one]
+            if not names:
+                groups.append((names, members))
+                continue
             apart = []
             for group in groups:
                 if names.isdisjoint(group[0]):
@@ -183,3 +192,7 @@ class InputTrees:
             key: hasher.listed(tree, quoted(key.path, LONGEST_QUOTED_PATH))
             for key, tree in self._trees.items()
         }
+
+
+def _names_at_top(trees: Mapping[TreeKey, Tree], key: TreeKey) -> set[str]:
+    return trees[key].names()
