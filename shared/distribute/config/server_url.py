@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import SplitResult, urlsplit
 
+from distribute.config.hosts import can_be_host
 from distribute.core.errors import InputError
 
 DEFAULT_PORT = 4222
@@ -76,10 +77,8 @@ def _host(parts: SplitResult) -> str:
         raise ValueError("a host's name can't contain blanks")
     if _NUMBERS.fullmatch(host):
         return host  # an address of IPv4: the codec for names takes half a megabyte
-    try:
-        host.encode("idna")
-    except UnicodeError:
-        raise ValueError("no host can have this name") from None
+    if host and not can_be_host(host):
+        raise ValueError("no host can have this name")
     return host
 
 
