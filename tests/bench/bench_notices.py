@@ -15,6 +15,7 @@ from tests.notifier_kit import Remembering, notifier_of
 from distribute.collector import collect_garbage_rarely
 from distribute.core import events as ev
 from distribute.nats.cluster import Cluster
+from distribute.nats.stream.subjects import ALL_EVENTS
 from distribute.ports import Only
 
 from .acting import read_s
@@ -45,7 +46,7 @@ async def _measure() -> list[Figure]:
             alone_s = [await _tell_of_one(cluster, channel, writer, number) for number in range(TOLD_ALONE)]
         people = await _end_many(cluster, writer)
         ended = await cluster.log.last_seq()
-        floor = Floor("read the log as bytes", await read_s(cluster, ["ev.>"]))
+        floor = Floor("read the log as bytes", await read_s(cluster, [ALL_EVENTS]))
         summaries = Remembering()
         since, worked_s = time.perf_counter(), time.process_time()
         async with notifier_of(cluster, summaries):
