@@ -100,8 +100,8 @@ class Inputs:
             )
         )
 
-    def script(self, named: Named) -> specs.InputFile:
-        """The script of a job, by its path and alias."""
+    def file(self, named: Named) -> specs.InputFile:
+        """A file of a job of a sweep, by its path and alias: its script, or an input."""
         return self.named(named.key.path, self._files.name_of(*named))
 
     def all(self, written: Files) -> tuple[specs.InputFile, ...]:
@@ -123,7 +123,7 @@ class Inputs:
     ) -> tuple[tuple[specs.InputFile, ...], tuple[specs.InputFolder, ...]]:
         """The files of a list, and its folders with what its globs match. Each is there once."""
         trees = [one for one in inputs if one.key in self._listed] if self._listed else []
-        files = (self.script(one) for one in inputs if not trees or one.key not in self._listed)
+        files = (self.file(one) for one in inputs if not trees or one.key not in self._listed)
         return tuple({file.alias: file for file in files}.values()), self._folders_of(trees)
 
     def _folders_of(self, trees: Sequence[Named]) -> tuple[specs.InputFolder, ...]:
@@ -227,18 +227,18 @@ class _Jobs:
     inputs: Inputs
     parameters: Iterator[Parameters]
 
-    def python(self, written: PythonBatch) -> Iterator[specs.PythonJob]:
+    def python(self) -> Iterator[specs.PythonJob]:
         for job, common in self._of_kind(PythonJob):
             yield without_fields_set(
                 specs.PythonJob(script=self.inputs.one(job.file), args=job.args, **common)
             )
         if self.swept:
-            yield from self.swept.python(self.inputs.script, self.inputs.of)
+            yield from self.swept.python(self.inputs.file, self.inputs.of)
         for final, common in self._last():
             if final.file is not None:
                 yield specs.PythonJob(script=self.inputs.one(final.file), args=final.args, **common)
 
-    def command(self, written: CommandBatch) -> Iterator[specs.CommandJob]:
+    def command(self) -> Iterator[specs.CommandJob]:
         for job, common in self._of_kind(CommandJob):
             yield without_fields_set(specs.CommandJob(command=job.command, **common))
         if self.swept:
@@ -247,7 +247,7 @@ class _Jobs:
             if final.command is not None:
                 yield specs.CommandJob(command=final.command, **common)
 
-    def apptainer(self, written: ApptainerBatch) -> Iterator[specs.ApptainerJob]:
+    def apptainer(self) -> Iterator[specs.ApptainerJob]:
         for _, common in self._of_kind(ApptainerJob):
             yield without_fields_set(specs.ApptainerJob(**common))
         if self.swept:
@@ -274,14 +274,14 @@ def _work(written: PythonBatch | CommandBatch | ApptainerBatch, jobs: _Jobs) -> 
         case PythonBatch():
             build_file = written.initialize.build_file
             build = inputs.one(build_file) if build_file is not None else None
-            return specs.PythonWork(build=build, jobs=tuple(jobs.python(written)))
+            return specs.PythonWork(build=build, jobs=tuple(jobs.python()))
         case CommandBatch():
-            return specs.CommandWork(build=written.initialize.build, jobs=tuple(jobs.command(written)))
+            return specs.CommandWork(build=written.initialize.build, jobs=tuple(jobs.command()))
         case ApptainerBatch():
             return specs.ApptainerWork(
                 image=inputs.one(written.initialize.sif),
                 mounts=written.initialize.required_mounts,
-                jobs=tuple(jobs.apptainer(written)),
+                jobs=tuple(jobs.apptainer()),
             )
     assert_never(written)
 
