@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from distribute.client.compacting import closed_batches, compact
@@ -37,11 +38,12 @@ async def compact_all(visit: Visit) -> None:
 async def _compact(visit: Visit, batch: BatchDocument, now: float) -> None:
     """Compact a batch, unless something happens to it. Its jobs are told as before, and none runs again."""
     batch_id = BatchId(batch["namespace"], batch["batch"])
-    submission, before = visit.world.truth.submission_of(batch_id), await _jobs(visit, batch_id)
+    submission, read_seq = visit.world.truth.submission_of(batch_id), visit.world.truth.state.seq
+    before = await _jobs(visit, batch_id)
     await compact(visit.cluster, visit.person, batch, now)
     found = visit.world.truth.state.compacted.get(batch_id)
-    if found is None or found.submission != submission:
-        return  # somebody deleted it since
+    if found is None or found.submission != submission or _went_on(visit, batch_id, read_seq):
+        return  # somebody deleted it since, or had it run again before it was compacted
     after = await _jobs(visit, batch_id)
     if visit.world.truth.submission_of(batch_id) != submission:
         return
@@ -56,6 +58,14 @@ async def _compact(visit: Visit, batch: BatchDocument, now: float) -> None:
     if visit.loop.chance(DELETED):
         await delete(visit.cluster, visit.person, batch_id, force=True)
         visit.world.truth.happened["a compacted batch is deleted"] += 1
+
+
+def _went_on(visit: Visit, batch: BatchId, seq: int) -> bool:
+    """Did anything happen to a batch behind this sequence, before it was compacted?"""
+    behind = (one.event for one in visit.world.truth.log if one.seq > seq)
+    under = (event for event in behind if event.about != "node" and event.batch_id == batch)
+    until = takewhile(lambda event: not isinstance(event, ev.Compacted), under)
+    return any(not isinstance(event, ev.Notified) for event in until)
 
 
 async def _jobs(visit: Visit, batch: BatchId) -> list[tuple[Any, ...]]:
