@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from distribute.client.compacting import closed_batches, compact
@@ -14,6 +13,7 @@ from distribute.core.errors import DistributeError, Refused
 from distribute.core.ids import BatchId
 from distribute.core.projections.story import BatchStory
 from distribute.core.state import State
+from distribute.core.words import rfc3339
 from distribute.ports import Only
 
 from .story import require
@@ -38,15 +38,17 @@ async def compact_all(visit: Visit) -> None:
 async def _compact(visit: Visit, batch: BatchDocument, now: float) -> None:
     """Compact a batch, unless something happens to it. Its jobs are told as before, and none runs again."""
     batch_id = BatchId(batch["namespace"], batch["batch"])
-    submission, read_seq = visit.world.truth.submission_of(batch_id), visit.world.truth.state.seq
-    before = await _jobs(visit, batch_id)
+    submission = visit.world.truth.submission_of(batch_id)
+    ended_at, before = await _jobs(visit, batch_id)
     await compact(visit.cluster, visit.person, batch, now)
     found = visit.world.truth.state.compacted.get(batch_id)
-    if found is None or found.submission != submission or _went_on(visit, batch_id, read_seq):
-        return  # somebody deleted it since, or had it run again before it was compacted
-    after = await _jobs(visit, batch_id)
+    if found is None or found.submission != submission:
+        return  # somebody deleted it since
+    still_at, after = await _jobs(visit, batch_id)
     if visit.world.truth.submission_of(batch_id) != submission:
         return
+    if {ended_at, still_at} != {rfc3339(found.finished_at)}:
+        return  # it ran again before it was compacted, or a scheduler answered that had not read its end
     require(after == before, f"of {batch_id}, which was compacted, people see {after}, and not {before}")
     visit.world.truth.happened["a compacted batch is read"] += 1
     try:
@@ -60,23 +62,15 @@ async def _compact(visit: Visit, batch: BatchDocument, now: float) -> None:
         visit.world.truth.happened["a compacted batch is deleted"] += 1
 
 
-def _went_on(visit: Visit, batch: BatchId, seq: int) -> bool:
-    """Did anything happen to a batch behind this sequence, before it was compacted?"""
-    behind = (one.event for one in visit.world.truth.log if one.seq > seq)
-    under = (event for event in behind if event.about != "node" and event.batch_id == batch)
-    until = takewhile(lambda event: not isinstance(event, ev.Compacted), under)
-    return any(not isinstance(event, ev.Notified) for event in until)
-
-
-async def _jobs(visit: Visit, batch: BatchId) -> list[tuple[Any, ...]]:
-    """How the jobs of a batch stand, as people are told, and as its events add up."""
-    listed = (await visit.queries.batch(batch))["job_list"]
+async def _jobs(visit: Visit, batch: BatchId) -> tuple[str | None, list[tuple[Any, ...]]]:
+    """When a batch ended, and how its jobs stand, as people are told, and as its events add up."""
+    document = await visit.queries.batch(batch)
     story, until = BatchStory(batch), await visit.cluster.log.last_seq()
     async for records in visit.cluster.log.follow(after=0, only=Only(batch=batch), until=until):
         for recorded in records:
             story.fold(recorded)
-    told = [(job["job"], job["state"], job["attempt"], job["finished_at"]) for job in listed]
-    return [*told, () if story.state is None else tuple(story.state.status)]
+    told = [(job["job"], job["state"], job["attempt"], job["finished_at"]) for job in document["job_list"]]
+    return document["finished_at"], [*told, () if story.state is None else tuple(story.state.status)]
 
 
 def is_about_compacted(event: ev.Event, before: State) -> bool:
