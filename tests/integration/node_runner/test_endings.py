@@ -81,19 +81,22 @@ async def test_a_shell_with_a_trap_is_warned_at_once(kept: Kept) -> None:
     assert (kept.folder / "checkpoint").exists()
 
 
-async def test_a_daemon_in_a_session_of_its_own_is_warned(kept_by: Kept) -> None:
+async def test_a_daemon_in_a_session_of_its_own_is_warned_and_has_the_time_to_save(kept_by: Kept) -> None:
+    """The first process does not handle the warning. It is spared, for its end would be the daemon's."""
     kept = kept_by
+    saves_slowly = HANDLES.replace('with open("checkpoint"', 'time.sleep(1)\n    with open("checkpoint"')
     script = f"""
 import os, time
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
-        exec({HANDLES!r})
+        exec({saves_slowly!r})
     os._exit(0)
 time.sleep(60)
 """
     name = kept.start(sys.executable, "-c", script, **WARNED)
     assert await appearance(kept.folder / "checkpoint") == "SIGUSR1"
+    assert alive((await kept.keeping.look())["units"][0]["pid"]), "the first process lives on"
     await kept.keeping.end(name)
 
 

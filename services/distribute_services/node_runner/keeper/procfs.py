@@ -134,14 +134,17 @@ def serves_files(pid: int) -> bool:
     return "/dev/fuse" in _open_files(pid)
 
 
-def to_warn(members: Mapping[int, Stat], number: int) -> list[int]:
-    """The processes of a unit that get a signal as a warning.
+def to_warn(members: Mapping[int, Stat], first: int, number: int) -> list[int]:
+    """The processes of a unit that get a signal as a warning. `first`: the one whose end is the unit's.
 
-    All, but for those that would die of it while others work for them or need the files that they serve: a
-    shell around a program, a launcher, squashfuse. They don't handle the signal.
+    All, but for those that would die of it while others work for them or need them: a shell around a program,
+    a launcher, squashfuse, the first process while a daemon saves its work. They don't handle the signal.
     """
+    handling = {pid for pid in members if handles(pid, number)}
     needed = {process.parent for process in members.values()} | {pid for pid in members if serves_files(pid)}
-    return [pid for pid in members if pid not in needed or handles(pid, number)]
+    if handling:
+        needed.add(first)
+    return [pid for pid in members if pid in handling or pid not in needed]
 
 
 def handles(pid: int, number: int) -> bool:

@@ -24,7 +24,8 @@ def send(units: Units, unit: Unit, numbers: list[int]) -> None:
         if number == signal.SIGKILL:
             _kill(units, unit)
         elif number == WARNING:
-            signal_all(procfs.to_warn(units.own_members(unit), unit.warning), [unit.warning])
+            warned = procfs.to_warn(units.own_members(unit), unit.pid, unit.warning)
+            signal_all(warned, [unit.warning])
         else:
             # A stopped process handles a signal only when it continues.
             asked = (number, signal.SIGCONT) if number == signal.SIGTERM else (number,)
