@@ -149,10 +149,7 @@ def _clear_or_blame(node: NodeState, record: FailureRecord, key: JobKey, *, succ
         record.blamed += 1
     else:
         record.cleared += 1
-    if node.quarantined is not None:
-        if all(record.cleared > record.blamed for record in node.records if record.blamed):
-            lift_quarantine(node)
-    elif is_cleared(record):
+    if node.quarantined is None and is_cleared(record):
         forget_failures(record)
 
 

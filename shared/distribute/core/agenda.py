@@ -47,7 +47,7 @@ class Agenda(Indexes):
         if event.about == "job":
             self._fold_job_event(event, settled)
             if suspect is not None and suspect != event.node:
-                self.touch_node(suspect)  # its record changed, which may lift its quarantine
+                self.touch_node(suspect)  # its record changed
         elif event.about == "build":
             self._drop_pending_end(event.batch_id)
             self.touch_build(event)

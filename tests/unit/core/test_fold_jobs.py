@@ -337,14 +337,6 @@ def test_a_job_that_succeeds_elsewhere_is_proof_against_the_node_where_it_failed
     assert (first.record.cleared, first.record.blamed, list(first.record.fast_failures)) == (0, 1, [])
 
 
-def test_a_quarantine_ends_if_more_of_its_jobs_fail_elsewhere_than_succeed() -> None:
-    state = with_nodes()
-    make.happen(*failed_fast(), make.quarantined(), make.excused(), state=state)
-    assert state.nodes["ws1"].quarantined is not None
-    make.happen(*failed_fast(2, "ws2"), state=state)
-    assert state.nodes["ws1"].quarantined is None
-
-
 def test_a_person_lifts_a_quarantine_at_once() -> None:
     state = with_nodes()
     make.happen(*failed_fast(), make.quarantined(), make.undrained(), state=state)
