@@ -22,6 +22,7 @@ class Remembering:
 
     def __init__(self, name: str = "mail") -> None:
         self.name = name
+        self.limits: tuple[str, ...] = ()
         self.taken: dict[str, Message] = {}
         self.times = 0
         self.trouble: Exception | None = None

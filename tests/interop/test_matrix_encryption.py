@@ -13,6 +13,7 @@ from nio import AsyncClient, AsyncClientConfig, RoomMessageText
 
 from distribute_services.notifier.channel import Undeliverable
 from distribute_services.notifier.channels.matrix.channel import MatrixChannel
+from distribute_services.notifier.checking import checked
 from matrix_kit import PASSWORD, MatrixPerson, Synapse, message
 
 OpenChannel = Callable[..., MatrixChannel]
@@ -130,6 +131,13 @@ async def test_no_clear_text_is_sent_to_an_encrypted_room(
         await open_channel(encrypts=False).send(message(jane))
     assert jane.events(room) == []
     assert jane.invitations() == []
+
+
+async def test_a_look_at_the_channel_tells_that_it_cannot_encrypt(open_channel: OpenChannel) -> None:
+    found = await checked(open_channel(encrypts=False))
+    assert found.problem is None
+    assert ["distribute-lab[encryption]" in limit for limit in found.limits] == [True]
+    assert (await checked(open_channel(encrypts=True))).limits == ()
 
 
 async def test_a_room_that_is_not_encrypted_is_preferred_where_we_cannot_encrypt(

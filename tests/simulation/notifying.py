@@ -30,6 +30,7 @@ class Mailboxes:
     """Takes messages, and discards one that comes again: a channel that lives as long as the world."""
 
     name = "mail"
+    limits = ()
 
     def __init__(self, world: World) -> None:
         self._world = world

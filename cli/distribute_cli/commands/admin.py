@@ -1,4 +1,4 @@
-"""`distribute admin compact`: what those do who look after a cluster."""
+"""`distribute admin check` and `compact`: what those do who look after a cluster."""
 
 from __future__ import annotations
 
@@ -20,6 +20,21 @@ if TYPE_CHECKING:
 
 def admin() -> None:
     """Look after a cluster."""
+
+
+async def check(session: Session) -> int:
+    """Look at the services, their channels to people, the nodes and the log, and say what does not work.
+
+    Exit code 1: there is a problem, which keeps work from being done.
+    """
+    from distribute.client.checking import check as check_cluster
+
+    async with session.cluster(named="with the answer") as cluster:
+        found = await check_cluster(cluster, session.queries(cluster))
+    width = max(len(finding.what) for finding in found)
+    lines = [f"{finding.verdict:<8} {finding.what:<{width}}  {finding.text}" for finding in found]
+    session.output.done("\n".join(lines), {"findings": [finding._asdict() for finding in found]})
+    return 1 if any(finding.verdict == "problem" for finding in found) else 0
 
 
 async def compact(
@@ -115,4 +130,4 @@ def _name(batch: Mapping[str, Any]) -> str:
     return printable(f"{batch['namespace']}/{batch['batch']}")
 
 
-app = group(admin, compact=verb(compact))
+app = group(admin, check=verb(check), compact=verb(compact))

@@ -15,6 +15,7 @@ from contextlib import aclosing
 import orjson
 from pydantic import ValidationError
 
+from distribute.client.about import serving_about
 from distribute.core import events as ev
 from distribute.core.errors import Conflict, DistributeError, IntegrityError, LogReplaced
 from distribute.core.manifest import Manifest, StoredObject
@@ -225,7 +226,7 @@ class ArchiverService:
         self._backlog.done(seq)
 
     async def _serve(self) -> None:
-        """Compact batches, one at a time, as people ask for it."""
+        """Compact batches, one at a time, as people ask for it, and answer what this is."""
 
         async def handle(payload: bytes) -> bytes:
             wish = Wish.read(payload)
@@ -233,7 +234,8 @@ class ArchiverService:
             await self._folded(seq)
             return orjson.dumps({"events": archive.events, "size_bytes": archive.size_bytes})
 
-        async with self._cluster.queries.serving("compact", handle, at_work=1):
+        queries = self._cluster.queries
+        async with queries.serving("compact", handle, at_work=1), serving_about(queries, "archiver"):
             await self._failure.raised()
 
     async def _read(self, seq: int) -> Recorded:

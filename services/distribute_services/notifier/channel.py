@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -50,6 +50,10 @@ class Channel(Protocol):
     @property
     def name(self) -> str:
         """Its name in the configuration and in `notified`: `matrix`, `mail`, ..."""
+
+    @property
+    def limits(self) -> Sequence[str]:
+        """What it can't do as it is installed, in words with the remedy. `check` may find more."""
 
     async def check(self) -> None:
         """Look if messages could be sent, without sending one. Cancelled if that takes long.

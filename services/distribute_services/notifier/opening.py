@@ -6,16 +6,12 @@ import asyncio
 import logging
 from pathlib import Path
 
-from distribute.client.words import printable
 from distribute.config.matrix_account import load_matrix_account
 from distribute.config.notify_settings import NotifySettings, load_notify_settings
-from distribute.core.errors import InputError
-from distribute_services.notifier.channel import Channel, Unavailable
+from distribute_services.notifier.channel import Channel
+from distribute_services.notifier.checking import checked
 
 log = logging.getLogger(__name__)
-
-CHECK_WITHIN_S = 5.0
-"""A channel that has not answered by then is tried again with the first message."""
 
 
 async def open_channels(
@@ -58,10 +54,12 @@ def _channels_of(settings: NotifySettings) -> list[Channel]:
 
 async def _check(channel: Channel) -> None:
     """Say now if messages can't be sent on a channel, not only when there is one."""
-    try:
-        await asyncio.wait_for(channel.check(), CHECK_WITHIN_S)
-    except InputError as error:
-        log.warning("no message by %s can be sent: %s", channel.name, error)
-    except (Unavailable, TimeoutError) as error:
-        reason = printable(str(error)) or "no answer"
-        log.warning("%s can send nothing now; trying again with the first message: %s", channel.name, reason)
+    found = await checked(channel)
+    if found.is_wrong:
+        log.warning("no message by %s can be sent: %s", channel.name, found.problem)
+    elif found.problem is not None:
+        log.warning(
+            "%s can send nothing now; trying again with the first message: %s", channel.name, found.problem
+        )
+    for limit in found.limits:
+        log.info("%s: %s", channel.name, limit)

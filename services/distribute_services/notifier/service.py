@@ -19,6 +19,7 @@ from typing import Any
 
 import orjson
 
+from distribute.client.about import serving_about
 from distribute.client.channels import CHANNELS, ask_channels
 from distribute.core import events as ev
 from distribute.core.errors import Conflict, DistributeError, IntegrityError
@@ -30,6 +31,7 @@ from distribute.ports import Cluster, Only
 from distribute.restoring import restore
 from distribute.runtime import new_id, supervise, unless_stopped
 from distribute_services.notifier.channel import Channel, Message, Unavailable
+from distribute_services.notifier.checking import about_channels
 from distribute_services.notifier.logic import (
     MOST_SINGLE,
     RECALLED,
@@ -191,14 +193,19 @@ class NotifierService:
             await self._news.wait_for(lambda: self._outbox.state.seq >= seq)
 
     async def _answer(self) -> None:
-        """Answer which channels there are. So who asks knows that what happens from now on is told."""
+        """Answer which channels there are. So who asks knows that what happens from now on is told.
+
+        Who checks the cluster is told what of them does not work.
+        """
         await self._is_noted.wait()
         names = orjson.dumps({"channels": [channel.name for channel in self._channels]})
 
         async def channels(_: bytes) -> bytes:
             return names
 
-        async with self._cluster.queries.serving(CHANNELS, channels):
+        queries = self._cluster.queries
+        about = serving_about(queries, "notifier", partial(about_channels, self._channels))
+        async with queries.serving(CHANNELS, channels), about:
             await asyncio.Event().wait()
 
     # --- the note ------------------------------------------------------------------------------------

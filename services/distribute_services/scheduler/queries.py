@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from distribute.client.about import serving_about
 from distribute.core.edit_view import edit_view
 from distribute.core.ids import BatchId
 from distribute.core.listing import Listing
@@ -72,6 +73,7 @@ async def answer_queries(
         await stack.enter_async_context(
             cluster.queries.serving("digests", lambda _: _digests(scheduler, snapshots), at_work=1)
         )
+        await stack.enter_async_context(serving_about(cluster.queries, "scheduler"))
         yield
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from importlib.metadata import version
 from pathlib import Path
 
+from distribute.client.about import own_version
 from distribute.client.queries import no_such_batch
 from distribute.core.events import NodeEvent, types_of
 from distribute.core.ids import BatchId, Under
@@ -45,7 +45,7 @@ async def export(
     header = Header(
         cluster=name,
         saved_at=rfc3339(time.time()) or "",
-        version=version("distribute-lab"),
+        version=own_version(),
         batch=part if batch is None else list(batch),
     )
     only = Only() if batch is None else Only(batch=batch, also=types_of(NodeEvent))

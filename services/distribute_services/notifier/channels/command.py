@@ -33,6 +33,7 @@ class CommandChannel:
     """Runs a program for each message."""
 
     name = "command"
+    limits = ()
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

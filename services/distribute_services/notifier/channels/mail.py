@@ -28,6 +28,7 @@ class MailChannel:
     """Sends a mail for each message, over a connection of its own."""
 
     name = "mail"
+    limits = ()
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -49,6 +49,7 @@ class WebhookChannel:
     """Posts each message. It connects when it first sends."""
 
     name = "webhook"
+    limits = ()
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

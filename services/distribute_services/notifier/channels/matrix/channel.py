@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,11 @@ from distribute_services.notifier.channels.matrix.rooms import DirectRooms
 
 REFUSED_AGAIN_S = 300.0
 """After the homeserver refused the account, we wait so long: some lock an account whose login often fails."""
+
+NO_ENCRYPTION = (
+    "encrypted rooms get no messages: they need `pip install 'distribute-lab[encryption]'` at the head"
+)
+"""What a person is told if the packages for that are not installed."""
 
 
 class MatrixChannel:
@@ -34,6 +40,11 @@ class MatrixChannel:
         self._homeserver = Homeserver(account, source, folder, encrypts=encrypts)
         self._rooms = DirectRooms(self._homeserver)
         self._one_at_a_time = asyncio.Lock()
+
+    @property
+    def limits(self) -> Sequence[str]:
+        """That it can't write into encrypted rooms, if that is so."""
+        return (NO_ENCRYPTION,) if self._homeserver.encrypts is False else ()
 
     async def check(self) -> None:
         """Log in, so that a wrong account shows at the start, not at the first message.

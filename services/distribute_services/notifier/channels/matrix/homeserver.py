@@ -74,9 +74,9 @@ class Homeserver:
         self._client: Any = None
 
     @property
-    def encrypts(self) -> bool:
-        """Can it write into encrypted rooms?"""
-        return bool(self._encrypts)
+    def encrypts(self) -> bool | None:
+        """Can it write into encrypted rooms? None: that is not known before `open`."""
+        return self._encrypts
 
     @property
     def user_id(self) -> str:
@@ -120,10 +120,6 @@ class Homeserver:
         logging.getLogger("nio").setLevel(logging.ERROR)  # it warns of every answer that we expect and handle
         if self._encrypts is None:
             self._encrypts = ENCRYPTION_ENABLED
-        if not self._encrypts:
-            log.info(
-                "encrypted Matrix rooms get no messages: they need `pip install 'distribute-lab[encryption]'`"
-            )
         config = AsyncClientConfig(
             max_limit_exceeded=0,
             max_timeouts=0,

@@ -77,7 +77,7 @@ class DirectRooms:
         return [self._rooms[name] for name in names if name in self._rooms]
 
     def _can_write_in(self, room: Any) -> bool:
-        return self._homeserver.encrypts or not room.encrypted
+        return bool(self._homeserver.encrypts) or not room.encrypted
 
     async def _accepted(self, person: str) -> Any:
         """The room to which `person` invited us, joined; None: there is none."""
