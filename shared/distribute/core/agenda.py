@@ -21,6 +21,8 @@ from distribute.core.state import ASSIGNED, QUEUED, BatchState, JobKey
 from distribute.core.trials import suspect_of
 from distribute.core.waits import waiters_for
 
+_COMES_OR_GOES = frozenset({ev.Joined, ev.Left, ev.Lost, ev.Forgotten, ev.Listed})
+
 
 class Agenda(Indexes):
     """The state, what is pending, the silence of nodes, and the indexes over them."""
@@ -28,55 +30,41 @@ class Agenda(Indexes):
     def fold(self, recorded: Recorded) -> str | None:
         """Apply an event to the state, and update the indexes. Returns why it does not fit, or None."""
         event = recorded.event
-        before = (
-            self.state.find(event.scope) if type(event) is ev.Deleted or type(event) is ev.Submitted else None
-        )
-        suspect = suspect_of(self.state, event) if type(event) is ev.Finished else None
-        writer = event.author if type(event) in BY_A_NODE else None
-        if writer is not None:
-            self.liveness.heard(writer, self.now)  # whatever a node writes is a sign of life
-        packed, time_before = len(self.state.packed), self.state.time
-        waiters = waiters_for(self.state, event.scope) if event.about == "batch" and self.state.waits else ()
-        misfit = apply(self.state, recorded)
-        if len(self.state.packed) < packed and event.about != "node":
-            self.touch_batch(event.batch_id)  # it was unpacked
-        settled = self.pending.settle(event)
-        for own in settled:
-            self.let_go(own)
-        self._read_log_clock(time_before, settled[0] if settled and settled[0].id == event.id else None)
+        if type(event) in BY_A_NODE:
+            self.liveness.heard(event.author, self.now)  # whatever a node writes is a sign of life
         if event.about == "job":
-            self._fold_job_event(event, settled)
-            if suspect is not None and suspect != event.node:
-                self.touch_node(suspect)  # its record changed
+            misfit = self._fold_job_event(recorded, event)
+        elif event.about == "batch":
+            misfit = self._fold_batch_event(recorded, event)
         elif event.about == "build":
+            misfit, _ = self._apply(recorded)
             self._drop_pending_end(event.batch_id)
             self.touch_build(event)
-        elif event.about == "node":
-            self.touch_node(event.node)
-            if event.node not in self.state.nodes:
-                self.liveness.forget_node(event.node)
-            if event.type in {"joined", "left", "lost", "forgotten", "listed"}:
-                self.recheck_failed_builds()
         else:
-            after = self.state.find(event.scope) if before is not None else None
-            is_gone = before is not None and (after is None or after.submission != before.submission)
-            if is_gone or event.scope in self.state.compacted:
-                self.forget(event.scope)
-            if type(event) is ev.Edited:
-                self.regroup(event.scope)
-            self.touch_batch(event.scope)
-            for waiter in waiters:
-                self.touch_gate(waiter)
-                self.to_check.add(waiter)
-        if writer is not None and writer in self.silent:
-            self.touch_node(writer)
+            misfit, _ = self._apply(recorded)
+            self._index_node_event(event)
+        if self.silent and event.author in self.silent and type(event) in BY_A_NODE:
+            self.touch_node(event.author)
         return misfit
+
+    def _apply(self, recorded: Recorded) -> tuple[str | None, list[ev.Event]]:
+        """Apply an event to the state. Returns why it does not fit, and our events that it settles."""
+        state, event = self.state, recorded.event
+        packed, time_before = len(state.packed), state.time
+        misfit = apply(state, recorded)
+        if len(state.packed) < packed and event.about != "node":
+            self.touch_batch(event.batch_id)  # it was unpacked
+        settled = self.pending.settle(event) if self.pending.of_scope else []
+        for own in settled:
+            self.let_go(own)
+        if settled or not time_before <= state.time <= self.now + self.liveness.log_clock.ahead_s:
+            # Else it says nothing new of the log's clock, as most events of a replay.
+            self._read_log_clock(time_before, settled[0] if settled and settled[0].id == event.id else None)
+        return misfit, settled
 
     def _read_log_clock(self, before: float, own: ev.Event | None) -> None:
         """See how far the log's clock is from ours, by the event just folded. `own`: that event, if ours."""
         time, clock = self.state.time, self.liveness.log_clock
-        if own is None and before <= time <= self.now + clock.ahead_s:
-            return  # it says nothing new; this is so for most events of a replay
         written_at = own.time.timestamp() if own is not None else None
         if clock.arrived(time, self.now, is_earlier=time < before, written_at=written_at):
             self.touch_all_by_time()
@@ -165,19 +153,20 @@ class Agenda(Indexes):
         if pending and any(isinstance(guard_scope(event), Under) for event in pending):
             self.drop(batch_id)
 
-    def _fold_job_event(self, event: ev.JobEvent, settled: list[ev.Event]) -> None:
+    def _fold_job_event(self, recorded: Recorded, event: ev.JobEvent) -> str | None:
+        kind = type(event)
+        suspect = suspect_of(self.state, event) if type(event) is ev.Finished else None
+        misfit, settled = self._apply(recorded)
         batch = self.state.batch_of(event)
-        if self.pending:
+        if self.pending.of_scope:
             self._drop_pending_end(batch.id if batch is not None else event.batch_id)
         row = batch.rows.get(event.job) if batch is not None else None
         if batch is None or row is None:
-            return
-        key = JobKey(batch.id, row)
-        kind = type(event)
+            return misfit
         if batch.status[row] != ASSIGNED:
-            self.liveness.settled(key)
+            self.liveness.settled(batch.id, row)
         elif kind is ev.Assigned:
-            self.liveness.assigned(key, self.now)
+            self.liveness.assigned(JobKey(batch.id, row), self.now)
         if kind is ev.Claimed or kind is ev.Started:
             if settled:
                 self.touch_rows(settled)  # our pending events, which came second
@@ -186,4 +175,31 @@ class Agenda(Indexes):
                 self.keep_row(batch, row)  # the last job may have waited for that
             self.to_check.add(batch.id)  # nothing else may have changed
         else:
-            self.touch_job(batch, key, event)
+            self.touch_job(batch, row, event)
+        if suspect is not None and suspect != event.node:
+            self.touch_node(suspect)  # its record changed
+        return misfit
+
+    def _fold_batch_event(self, recorded: Recorded, event: ev.BatchEvent) -> str | None:
+        state, scope = self.state, event.scope
+        before = state.find(scope) if type(event) is ev.Deleted or type(event) is ev.Submitted else None
+        waiters = waiters_for(state, scope) if state.waits else ()
+        misfit, _ = self._apply(recorded)
+        after = state.find(scope) if before is not None else None
+        is_gone = before is not None and (after is None or after.submission != before.submission)
+        if is_gone or scope in state.compacted:
+            self.forget(scope)
+        if type(event) is ev.Edited:
+            self.regroup(scope)
+        self.touch_batch(scope)
+        for waiter in waiters:
+            self.touch_gate(waiter)
+            self.to_check.add(waiter)
+        return misfit
+
+    def _index_node_event(self, event: ev.NodeEvent) -> None:
+        self.touch_node(event.node)
+        if event.node not in self.state.nodes:
+            self.liveness.forget_node(event.node)
+        if type(event) in _COMES_OR_GOES:
+            self.recheck_failed_builds()

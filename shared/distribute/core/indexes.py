@@ -91,7 +91,7 @@ class Indexes:
                 case ev.JobEvent():
                     batch = self.state.batch_of(event)
                     if batch is not None and event.job in batch.rows:
-                        self.touch_job(batch, JobKey(batch.id, batch.rows[event.job]), event)
+                        self.touch_job(batch, batch.rows[event.job], event)
                 case ev.NodeEvent():
                     self.touch_node(event.node)
                 case ev.BatchEvent():
@@ -99,25 +99,31 @@ class Indexes:
                 case _:
                     pass
 
-    def touch_job(self, batch: BatchState, key: JobKey, event: ev.JobEvent) -> None:
+    def touch_job(self, batch: BatchState, row: int, event: ev.JobEvent) -> None:
         """Index a job anew after an event about its attempt."""
         self.shares.changed(batch.user)
-        row = key.row
+        kind, status = type(event), batch.status[row]
         waiting = self.waiting.of(batch, row)
-        status = batch.status[row]
         if status == QUEUED:
             waiting.came_back(row)
         elif status in IN_FLIGHT:
-            self.to_release.add(key)
-        self._judge(key, batch, waiting)
+            self.to_release.add(JobKey(batch.id, row))
+        if row in batch.active or row in waiting.forsaken:
+            self._judge(JobKey(batch.id, row), batch, waiting)
+        if kind is not ev.Finished or status == QUEUED or batch.limits.depend_on_others:
+            self.keep_row(batch, row)  # else it did not wait, and does not
         if batch.last_is_outdated and batch.last_row is not None:
             self._look_at(JobKey(batch.id, batch.last_row), batch)  # no other node may take it over any more
         self.to_check.add(batch.id)
         node = self.state.nodes.get(event.node)
-        if node is not None and type(event) is not ev.JobArchived:
+        if node is not None and kind is not ev.JobArchived:
             self.place_node(node)
-        if type(event) is ev.Finished:
-            if node is not None and any(key in record.fast_failures for record in node.records):
+        if kind is ev.Finished:
+            if node is not None and any(
+                JobKey(batch.id, row) in failures
+                for failures in (node.record.fast_failures, node.gpu_record.fast_failures)
+                if failures
+            ):
                 self.liveness.suspected(node.name, self.now)
             self._note_suspect(event.node)
 
@@ -243,9 +249,10 @@ class Indexes:
         is_lost = node is not None and node.presence == "lost"
         if is_lost and is_forsaken(self, key):
             waiting.forsaken.add(key.row)
-        else:
-            waiting.forsaken.discard(key.row)
-        self.keep_row(batch, key.row)
+            self.keep_row(batch, key.row)
+        elif key.row in waiting.forsaken:
+            waiting.forsaken.remove(key.row)
+            self.keep_row(batch, key.row)
         if attempt is None or node is None:
             return
         if batch.status[key.row] == ASSIGNED:
@@ -280,11 +287,10 @@ class Indexes:
 
     def keep_row(self, batch: BatchState, row: int) -> None:
         """Index whether a job of the row's group waits; of all groups, if each depends on the others."""
-        limits = batch.limits
-        if limits.max_running is None and limits.max_failures is None and not limits.has_last_job:
+        if not batch.limits.depend_on_others:
             self.keep(self.waiting.of(batch, row))
             return
-        if limits.has_last_job:
+        if batch.limits.has_last_job:
             self.waiting[batch.id][-1].look_again()  # an event of another job may have it run again
         for waiting in self.waiting[batch.id]:
             self.keep(waiting)

@@ -29,6 +29,11 @@ class Limits(NamedTuple):
     after: tuple[After, ...] = ()
     has_last_job: bool = False
 
+    @property
+    def depend_on_others(self) -> bool:
+        """May what happens to a job keep another one of the batch waiting?"""
+        return self.max_running is not None or self.max_failures is not None or self.has_last_job
+
     @classmethod
     def of(cls, spec: BatchSpec) -> Limits:
         """Those of a specification."""

@@ -43,10 +43,9 @@ def is_suspect(node: NodeState, record: FailureRecord) -> bool:
 
 def asks_for_decision(node: NodeState) -> bool:
     """Is the node suspect, or is it in quarantine and has failures to excuse?"""
-    return any(
-        is_suspect(node, record) or (node.quarantined is not None and bool(record.fast_failures))
-        for record in node.records
-    )
+    if node.quarantined is not None:
+        return bool(node.record.fast_failures or node.gpu_record.fast_failures)
+    return is_suspect(node, node.record) or is_suspect(node, node.gpu_record)
 
 
 def is_cleared(record: FailureRecord) -> bool:
