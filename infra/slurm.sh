@@ -82,7 +82,7 @@ finish() {
         # First the jobs, which would outlive slurmd.
         squeue --noheader --format=%A | sort -u | xargs -r scancel 2>/dev/null || true
         tries=0
-        while [ -n "$(squeue --noheader 2>/dev/null)" ] && [ "$tries" -lt 100 ]; do
+        while [ -n "$(squeue --noheader 2>/dev/null)" ] && [ "$tries" -lt 600 ]; do
             tries=$((tries + 1))
             sleep 0.1
         done
@@ -151,6 +151,7 @@ DefMemPerCPU=10
 SlurmdParameters=config_overrides
 ReturnToService=2
 KillWait=2
+MinJobAge=86400
 InactiveLimit=0
 MaxArraySize=1001
 GresTypes=gpu

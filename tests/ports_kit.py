@@ -1,10 +1,11 @@
-"""Free ports for servers whose port must be known before they start.
+"""Free ports for servers whose port must be known before they start, or must be theirs while they are down.
 
-Our test brokers choose their own port (`port: -1`), and write it to `ports_file_dir`. Other servers can't.
+Other brokers of tests choose their own port (`port: -1`), and write it to `ports_file_dir`.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 from contextlib import ExitStack
@@ -19,12 +20,16 @@ def free_ports(count: int) -> list[int]:
     """Different ports of this computer that are free, and that the system gives to no other program.
 
     Other tests run at the same time: a port that the system chose may be taken before our server opens it.
+    Each process that runs tests has ports of its own, so that no other one finds the same port free.
     """
     first, last = map(int, RANGE.read_text().split())
     kept = [*range(FIRST, first), *range(last + 1, 1 << 16)] or range(FIRST, 1 << 16)
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    own = kept[process :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
+    begin = random.SystemRandom().randrange(len(own))
     free: list[int] = []
     with ExitStack() as stack:
-        for port in random.SystemRandom().sample(kept, len(kept)):
+        for port in (*own[begin:], *own[:begin]):
             probe = stack.enter_context(socket.socket())
             try:
                 probe.bind(("127.0.0.1", port))

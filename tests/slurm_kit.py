@@ -55,14 +55,18 @@ class Slurm:
         self.run("salloc", "--quiet", "--mem=1", f"--dependency=afterany:{':'.join(ids)}", "true")
 
     def account(self, out: Path) -> None:
-        """Write the accounts of all jobs into their folder: SLURM has them a while after a job."""
+        """Write the accounts of all jobs into their folder, once SLURM has the end of each.
+
+        The accounting hears of a job's begin and of its end a while after it.
+        """
         deadline = time.monotonic() + ENDS_WITHIN_S
         while True:
             self.run("sh", "schedule_jobs.sh", "--accounting", cwd=out)
-            lines = (out / "accounting.txt").read_text().splitlines()
-            if ids_of(out) <= {line.split("|")[0] for line in lines}:
+            rows = [line.split("|") for line in (out / "accounting.txt").read_text().splitlines()]
+            states = {row[0]: row[1] for row in rows}
+            if all(states.get(one, "PENDING") not in {"PENDING", "RUNNING"} for one in ids_of(out)):
                 return
-            assert time.monotonic() < deadline, f"not all in the accounting yet: {lines}"
+            assert time.monotonic() < deadline, f"not all in the accounting yet: {states}"
 
     def show(self, job_id: str) -> dict[str, str]:
         """What `scontrol show job` says of a job."""
@@ -98,7 +102,7 @@ class ScriptedFolder:
             env=env,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=ENDS_WITHIN_S,
         )
 
     def state(self, number: int) -> dict[str, Any]:

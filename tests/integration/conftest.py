@@ -9,12 +9,14 @@ import pytest
 
 from distribute.nats.broker.embedded import Broker
 from distribute.nats.cluster import Cluster, open_cluster
+from ports_kit import free_port
 
 
 @pytest.fixture
 async def broker(tmp_path: Path) -> AsyncIterator[Broker]:
-    """A new, empty nats-server."""
-    async with Broker(tmp_path / "broker", sync_always=False, die_with_parent=True) as running:
+    """A new, empty nats-server. While it is down, no other server gets its port."""
+    port = free_port()
+    async with Broker(tmp_path / "broker", port=port, sync_always=False, die_with_parent=True) as running:
         yield running
 
 

@@ -20,7 +20,7 @@ from distribute_cli.local import cluster_record
 from distribute_cli.local.cluster_record import down_command, start_command
 from distribute_cli.local.ending import chosen, cluster_in, clusters_of_up, end
 
-SAYS_PID_AND_STAYS = "import os, time; print(os.getpid(), flush=True); time.sleep(100)"
+SAYS_PID_AND_STAYS = "import os, signal; print(os.getpid(), flush=True); signal.pause()"
 
 
 @pytest.fixture

@@ -207,7 +207,7 @@ async def test_a_broker_dies_with_its_parent_only_if_asked(tmp_path: Path, dies:
 
 
 async def test_a_refused_connection_is_reported_at_once(tmp_path: Path) -> None:
-    broker = Broker(tmp_path)
+    broker = Broker(tmp_path, port=free_port())
     await broker.start()
     await broker.stop()
     address = Address.of(f"nats://127.0.0.1:{broker.port}", source="client.yaml")
@@ -234,16 +234,16 @@ async def test_a_host_that_does_not_answer_is_reported_in_time() -> None:
         silent.listen()
         server = f"nats://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(Unreachable) as caught:
-            await connect(Address.of(server), "nobody", timeout_s=0.3)
+            await connect(Address.of(server), "nobody", timeout_s=2)
     assert str(caught.value) == (
-        f"{server} takes the connection, but no broker answers within 0.3 s; is this the cluster's address?"
+        f"{server} takes the connection, but no broker answers within 2 s; is this the cluster's address?"
     )
 
 
 async def test_a_first_connect_can_wait_for_the_broker_and_logs_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broker = Broker(tmp_path)
+    broker = Broker(tmp_path, port=free_port())
     await broker.start()
     await broker.stop()
     connecting = asyncio.create_task(connect(broker.address, "early", timeout_s=None))
@@ -267,7 +267,7 @@ async def test_a_wrong_password_is_refused_at_once_and_not_shown(tmp_path: Path)
     async with Broker(tmp_path, extra=users, die_with_parent=True) as broker:
         wrong = Address.of(f"nats://head:mistyped@127.0.0.1:{broker.port}")
         with pytest.raises(Refused, match="does not let us in") as refusal:
-            await connect(wrong, "wrong", timeout_s=10)
+            await connect(wrong, "wrong", timeout_s=600)
         assert "mistyped" not in str(refusal.value)
 
 

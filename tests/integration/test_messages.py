@@ -7,6 +7,7 @@ import os
 import zlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, aclosing
+from functools import partial
 
 import pytest
 
@@ -159,9 +160,9 @@ async def test_queries_of_all_sizes_are_answered(broker: Broker, cluster: Cluste
         assert await asker.queries.ask("double", b"ab") == b"abab"
         assert await asker.queries.ask("double") == b""
         noise = os.urandom(7 << 20)  # the answer is larger than any message may be
-        assert await asker.queries.ask("double", noise) == noise * 2
+        assert await asker.queries.ask("double", noise, timeout_s=WITHIN_S) == noise * 2
         text = b"jane/sweep3 " * 100_000  # the answer is compressed
-        assert await asker.queries.ask("double", text) == text * 2
+        assert await asker.queries.ask("double", text, timeout_s=WITHIN_S) == text * 2
     with pytest.raises(NobodyAnswers, match=r"no service answers to query\.double"):
         await cluster.queries.ask("double")
 
@@ -205,7 +206,7 @@ async def test_an_answer_that_is_damaged_or_expands_too_far_is_refused(cluster: 
     end = connection.tap("query.bomb", answer)
     await connection.round_trip()
     with pytest.raises(Refused, match="the answer to 'bomb' is"):
-        await cluster.queries.ask("bomb")
+        await cluster.queries.ask("bomb", timeout_s=WITHIN_S)
     end()
 
 
@@ -236,7 +237,7 @@ async def test_a_slow_query_does_not_block_the_next(cluster: Cluster) -> None:
         return payload
 
     async with cluster.queries.serving("slow", slow):
-        waiting = asyncio.create_task(cluster.queries.ask("slow", b"slow"))
+        waiting = asyncio.create_task(cluster.queries.ask("slow", b"slow", timeout_s=WITHIN_S))
         assert await cluster.queries.ask("slow", b"fast") == b"fast"
         assert not waiting.done()
         release.set()
@@ -321,7 +322,8 @@ async def test_a_query_too_many_is_refused(cluster: Cluster, monkeypatch: pytest
         return payload
 
     async with cluster.queries.serving("slow", slow):
-        asked = [asyncio.create_task(cluster.queries.ask("slow", b"%d" % n)) for n in range(3)]
+        ask = partial(cluster.queries.ask, "slow", timeout_s=WITHIN_S)
+        asked = [asyncio.create_task(ask(b"%d" % n)) for n in range(3)]
         with pytest.raises(Refused, match="2 questions of 'slow' wait already"):
             await asked[2]
         go_on.set()
@@ -341,7 +343,7 @@ async def test_only_some_answers_are_made_at_a_time(cluster: Cluster) -> None:
         return payload
 
     async with cluster.queries.serving("slow", slow, at_work=2):
-        asked = [cluster.queries.ask("slow", b"%d" % number) for number in range(6)]
+        asked = [cluster.queries.ask("slow", b"%d" % number, timeout_s=WITHIN_S) for number in range(6)]
         assert await asyncio.gather(*asked) == [b"%d" % number for number in range(6)]
     assert most == 2
 
@@ -356,7 +358,7 @@ async def test_an_answer_that_is_too_large_is_given_up(
 
     async with cluster.queries.serving("endless", endless):
         with pytest.raises(Refused, match=r"query\.endless: the answer is larger than 2 MiB"):
-            await cluster.queries.ask("endless")
+            await cluster.queries.ask("endless", timeout_s=WITHIN_S)
 
 
 async def test_queries_that_fail_do_not_fill_the_log(

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from distribute_cli.main import app
-from slurm_kit import WHERE
+from slurm_kit import ENDS_WITHIN_S, WHERE
 
 JOBS = ("good", "bad", "queued", "cancelled", "requeued")
 GOOD, BAD = '{"v": 1, "exit_code": 0, "x": 1}', '{"v": 1, "exit_code": 3, "x": 1}'
@@ -57,7 +57,7 @@ class Site:
             env={**os.environ, "PATH": f"{self._bin}:{os.environ['PATH']}"},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=ENDS_WITHIN_S,
         )
         assert self.done.returncode == code, self.done.stderr
         return [line.removeprefix("--parsable ") for line in self._told.read_text().splitlines()]

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from distribute_cli.main import app
-from slurm_kit import WHERE, ScriptedFolder, remote_shell
+from slurm_kit import ENDS_WITHIN_S, WHERE, ScriptedFolder, remote_shell
 
 COMMANDS = {
     "a": "echo ran; touch distribute_save/of-$DISTRIBUTE_ATTEMPT; exit $(cat {home}/code)",
@@ -36,7 +36,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Scri
     assert result.exit_code == 0, result.output
     for name, text in remote_shell(tmp_path).items():
         monkeypatch.setenv(name, text)
-    subprocess.run(["sh", "out/rsync_upload.sh"], check=True, timeout=60)
+    subprocess.run(["sh", "out/rsync_upload.sh"], check=True, timeout=ENDS_WITHIN_S)
     there = ScriptedFolder(tmp_path / "cluster" / "sweep")
     (there.path / "state").mkdir()
     return tmp_path / "out", there
@@ -44,7 +44,12 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Scri
 
 def download(out: Path) -> str:
     done = subprocess.run(
-        ["sh", "rsync_download.sh"], cwd=out, capture_output=True, text=True, check=True, timeout=60
+        ["sh", "rsync_download.sh"],
+        cwd=out,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=ENDS_WITHIN_S,
     )
     return done.stdout
 
@@ -86,7 +91,7 @@ def test_while_slurm_runs_a_job_again_its_earlier_end_is_not_told(
             with (tmp_path / "code").open("w") as code:  # it opens when the job reads
                 download(out)
                 code.write("0")
-            assert script.wait(60) == 0
+            assert script.wait(ENDS_WITHIN_S) == 0
         finally:
             script.kill()
     assert not (out / "state" / "0.json").exists()

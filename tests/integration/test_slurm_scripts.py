@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from distribute_cli.main import app
-from slurm_kit import WHERE, ScriptedFolder
+from slurm_kit import ENDS_WITHIN_S, WHERE, ScriptedFolder
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_of_a_try_that_slurm_ends_no_earlier_end_or_result_is_told(out: Path) ->
         try:
             with (out.parent / "code").open("w"):  # it opens when the job reads, which then waits for us
                 script.terminate()
-            assert script.wait(60) == 143
+            assert script.wait(ENDS_WITHIN_S) == 143
         finally:
             script.kill()
     assert not (out / "state" / "0.json").exists()
@@ -130,7 +130,9 @@ def test_of_a_batch_that_was_not_scheduled_slurm_is_asked_nothing(out: Path) -> 
 
     def accounting() -> str:
         env = {**os.environ, "PATH": f"{sacct.parent}:{os.environ['PATH']}"}
-        subprocess.run(["sh", "schedule_jobs.sh", "--accounting"], cwd=out, env=env, check=True, timeout=120)
+        subprocess.run(
+            ["sh", "schedule_jobs.sh", "--accounting"], cwd=out, env=env, check=True, timeout=ENDS_WITHIN_S
+        )
         return (out / "accounting.txt").read_text()
 
     assert accounting() == ""

@@ -39,6 +39,8 @@ from integration.store_kit import (
     subjects,
 )
 
+WITHIN_S = 120.0
+
 
 @pytest.fixture
 async def cluster(broker: Broker) -> AsyncIterator[Stores]:
@@ -65,12 +67,18 @@ async def test_results_are_fetched_whole_although_the_broker_is_killed(
     data = content(60 * CHUNK + 5)
     store = await cluster.store()
     stored = await store.put_result("a/b/c/1/0", "n", stream_of(data, CHUNK))
-    fetching = asyncio.create_task(store.fetch_result(stored, tmp_path / "out"))
-    got = []
-    async with asyncio.timeout(60):
+    fetched, got = asyncio.Event(), []
+
+    def note(done_bytes: int) -> None:
+        if done_bytes:
+            fetched.set()
+
+    async with asyncio.timeout(WITHIN_S):
         async for piece in store.get_result(stored):
             got.append(piece)
             if len(got) == 10:
+                fetching = asyncio.create_task(store.fetch_result(stored, tmp_path / "out", note))
+                await fetched.wait()
                 await cluster.broker.stop(kill=True)
                 assert not fetching.done()
                 await cluster.broker.start()

@@ -72,7 +72,7 @@ def test_of_a_job_that_was_requeued_the_last_record_counts(slurm: Slurm, tmp_pat
     os.mkfifo(tmp_path / "started")
     job = submit(slurm, tmp_path, "echo > started; sleep 600", "--requeue")
     slurm.run("cat", "started", cwd=tmp_path)
-    running = accounted_once(slurm, lambda records: records[job].state != "PENDING", job)[job]
+    running = accounted_once(slurm, lambda told: job in told and told[job].state != "PENDING", job)[job]
     assert (running.state, running.is_over) == ("RUNNING", False)
     slurm.run("scontrol", "requeue", job)  # it starts again some minutes later
     accounted_once(slurm, lambda records: records[job].state == "PENDING", job)

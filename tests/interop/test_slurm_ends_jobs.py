@@ -7,7 +7,6 @@ because this SLURM has no cgroups, nor one that is preempted, because it has one
 from __future__ import annotations
 
 import os
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import yaml
 
 from acceptance.person import Person
 from distribute.client.collect.slurm_folder import read_slurm_folder
-from slurm_kit import ENDS_WITHIN_S, WHERE, Slurm, remote_shell
+from slurm_kit import WHERE, Slurm, remote_shell
 
 BEGUN = "echo begun; echo half > distribute_save/half; touch {home}/{name}"
 FOREVER = "while :; do sleep 0.1; done"
@@ -70,7 +69,7 @@ def test_jobs_that_slurm_ends_are_collected_with_what_they_left(tmp_path: Path, 
             "scontrol", "update", f"NodeName={node}", "State=RESUME", check=False
         )  # it may be back by itself
         slurm.wait(ids["lost"])
-        _accounted(slurm, there, ids)
+        slurm.account(there)
         slurm.run("sh", "rsync_download.sh", cwd=out, env=remote)
         said = jane.runs("slurm", "--collect", "out", "--dry").stdout
     assert said == "n/b would be collected: 4 jobs: 1 succeeded, 2 failed, 1 killed\n"
@@ -88,15 +87,3 @@ def test_jobs_that_slurm_ends_are_collected_with_what_they_left(tmp_path: Path, 
         printed = one.left.printed.read_text().splitlines()
         of_job = [line for line in printed if line not in SAID_BY_SHELLS]
         assert of_job == (["begun", "warned"] if name == "warned" else ["begun"])
-
-
-def _accounted(slurm: Slurm, there: Path, ids: dict[str, str]) -> None:
-    """Write the accounts, once SLURM has the end of each job."""
-    deadline = time.monotonic() + ENDS_WITHIN_S
-    while True:
-        slurm.run("sh", "schedule_jobs.sh", "--accounting", cwd=there)
-        rows = [line.split("|") for line in (there / "accounting.txt").read_text().splitlines()]
-        states = {row[0]: row[1] for row in rows}
-        if all(states.get(one, "PENDING") not in {"PENDING", "RUNNING"} for one in ids.values()):
-            return
-        assert time.monotonic() < deadline, states

