@@ -14,16 +14,18 @@ from typing import Any
 
 import psutil
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
+
+from hypothesis_kit import FAIL_BY_CHANCE
 
 CI = settings(
     max_examples=150,
     deadline=None,
     database=None,
     print_blob=True,
-    suppress_health_check=[HealthCheck.too_slow],
+    suppress_health_check=FAIL_BY_CHANCE,
 )
-"""No clock decides: on a busy machine, any example may take a second."""
+"""No clock decides: on a busy machine, any example may take a second. Each run draws other examples."""
 settings.register_profile("ci", CI)
 settings.register_profile("thorough", CI, max_examples=10_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))

@@ -14,6 +14,7 @@ from distribute.core.errors import DistributeError, InputError, IntegrityError
 from distribute.ports import Raw
 from distribute.saved.lines import TAIL_BYTES, Chain, event_body, read_event
 from distribute.saved.reading import SavedFile
+from hypothesis_kit import FAIL_BY_CHANCE
 from property.arbitrary import events, rightly_written
 from saved_kit import STORY, lines_of, memory_log, saved, write_lines
 
@@ -33,7 +34,7 @@ def test_the_line_of_an_event_gives_its_bytes_again(seq: int, time: float, paylo
     assert read_event(line[:-1]) == raw
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[*FAIL_BY_CHANCE, HealthCheck.function_scoped_fixture])
 @given(written=st.lists(events.map(rightly_written), max_size=20))
 def test_all_events_are_read_as_they_are_stored(written: list, tmp_path: Path) -> None:  # type: ignore[type-arg]
     stored = [*memory_log(written).stored.between(0, len(written))]
@@ -101,7 +102,7 @@ def test_a_file_that_is_cut_short_anywhere_is_refused_at_its_last_whole_line(tmp
         check_named(damage_of(path), first_wrong_line(whole[:length], lines), len(lines))
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[*FAIL_BY_CHANCE, HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_every_altered_byte_of_a_line_is_found_where_all_else_is_in_order(
     data: st.DataObject, tmp_path: Path
@@ -116,7 +117,7 @@ def test_every_altered_byte_of_a_line_is_found_where_all_else_is_in_order(
     check_named(damage_of(path), number + 1, len(lines))
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[*FAIL_BY_CHANCE, HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_lines_that_are_left_out_swapped_or_doubled_are_found(data: st.DataObject, tmp_path: Path) -> None:
     path = saved(tmp_path / "log.gz")

@@ -17,6 +17,7 @@ from distribute.config.loading import load
 from distribute.config.yaml_source import Document
 from distribute.config.yaml_writer import yaml_of
 from documents_kit import FILES, kinds, metas
+from hypothesis_kit import FAIL_BY_CHANCE
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def read(path: Path) -> JobsFile:
 @settings(
     max_examples=150,
     deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    suppress_health_check=[*FAIL_BY_CHANCE, HealthCheck.function_scoped_fixture],
 )
 def test_what_is_written_is_read_as_the_same_batch(
     folder: Path, meta: dict[str, Any], kind: tuple[str, Any]

@@ -24,6 +24,7 @@ from distribute_services.node_runner.disk.cache import InputCache
 from distribute_services.node_runner.disk.private_copies import Way, find_out
 from distribute_services.node_runner.disk.workspace import Workspaces
 from distribute_services.node_runner.results.outside import look_outside
+from hypothesis_kit import FAIL_BY_CHANCE
 from integration.store_kit import Stores, stores
 from tree_kit import NAMES, TREES, Tree, look, make
 
@@ -66,7 +67,7 @@ async def test_a_tree_comes_to_a_job_as_it_was(cluster: Stores, tmp_path: Path) 
     @settings(
         deadline=None,
         max_examples=15,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+        suppress_health_check=[*FAIL_BY_CHANCE, HealthCheck.function_scoped_fixture],
     )
     def each(tree: Tree) -> None:
         folder = tmp_path / f"tree-{next(numbers)}"

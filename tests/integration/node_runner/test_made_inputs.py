@@ -22,6 +22,7 @@ from distribute.memory.store import FileStore
 from distribute.nats.broker.embedded import Broker
 from distribute_services.node_runner.disk.cache import InputCache
 from distribute_services.node_runner.disk.workspace import Workspaces
+from hypothesis_kit import FAIL_BY_CHANCE
 from integration.store_kit import Stores, stores
 
 LARGE = bytes(range(256)) * 5000
@@ -54,7 +55,7 @@ async def test_jobs_find_what_python_made_for_them(cluster: Stores, tmp_path: Pa
     @settings(
         deadline=None,
         max_examples=15,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+        suppress_health_check=[*FAIL_BY_CHANCE, HealthCheck.function_scoped_fixture],
     )
     def each(contents: list[bytes]) -> None:
         examples.append(contents)
