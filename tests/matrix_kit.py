@@ -155,8 +155,9 @@ class _Through(BaseHTTPRequestHandler):
     def _pass(self) -> None:
         gate = self.server
         body = self.rfile.read(int(self.headers.get("Content-Length", 0))) or None
-        if gate.status is not None and gate.fails_for in self.path:
-            return self._answer(gate.status, gate.content)
+        fails_with = gate.status  # the test may change it at any moment
+        if fails_with is not None and gate.fails_for in self.path:
+            return self._answer(fails_with, gate.content)
         asked = urllib.request.Request(
             gate.homeserver + self.path, body, dict(self.headers), method=self.command
         )
@@ -166,7 +167,8 @@ class _Through(BaseHTTPRequestHandler):
         except urllib.error.HTTPError as error:
             with error:
                 status, content = error.code, error.read()
-        if gate.holds_answer_to is not None and gate.holds_answer_to in self.path:
+        held = gate.holds_answer_to
+        if held is not None and held in self.path:
             gate.held.set()
             gate.closes.wait(PATIENCE_S)
             return None

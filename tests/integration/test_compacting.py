@@ -83,7 +83,7 @@ async def archiver(cluster: Cluster) -> AsyncIterator[None]:
         async with asyncio.timeout(WITHIN_S):
             while True:
                 try:
-                    await cluster.queries.ask("compact", b"{}")
+                    await cluster.queries.ask("compact", b"{}", timeout_s=WITHIN_S)
                 except NobodyAnswers:
                     await asyncio.sleep(0.05)
                 except Refused:

@@ -206,6 +206,11 @@ async def test_the_head_creates_a_missing_beats_stream_and_nodes_wait_for_it(
     assert (await config_of(cluster, BEATS))["max_msgs_per_subject"] == 1
 
 
+async def asked(connection: Connection, verb: str, body: dict[str, Any] | None = None) -> None:
+    """Ask until there is a leader that answers."""
+    await patiently(connection, lambda: call(connection, verb, body, timeout_s=WITHIN_S))
+
+
 @pytest.mark.slow
 async def test_the_number_of_replicas_that_an_admin_set_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -228,10 +233,10 @@ async def test_the_number_of_replicas_that_an_admin_set_stays(
             for stream in (EVENTS, BEATS, LOGS, "OBJ_results"):
                 config = await config_of(head, stream) | {"num_replicas": 3}
                 if config.pop("persist_mode", None):
-                    await call(head.connection, f"STREAM.DELETE.{stream}", timeout_s=WITHIN_S)
-                    await call(head.connection, f"STREAM.CREATE.{stream}", config, timeout_s=WITHIN_S)
+                    await asked(head.connection, f"STREAM.DELETE.{stream}")
+                    await asked(head.connection, f"STREAM.CREATE.{stream}", config)
                 else:
-                    await call(head.connection, f"STREAM.UPDATE.{stream}", config, timeout_s=WITHIN_S)
+                    await asked(head.connection, f"STREAM.UPDATE.{stream}", config)
             await provision(head.connection)
             for stream in (EVENTS, BEATS, LOGS, "OBJ_results"):
                 assert (await config_of(head, stream))["num_replicas"] == 3

@@ -300,12 +300,12 @@ def test_a_job_that_slurm_runs_again_begins_anew(tmp_path: Path, slurm: Slurm) -
     os.mkfifo(tmp_path / "go")
     slurm.run("sh", "schedule_jobs.sh", cwd=out)
     job = (out / "state" / "0.id").read_text().strip()
-    slurm.run("salloc", "--quiet", "--mem=1", f"--dependency=after:{job}", "true")
-    slurm.run("scontrol", "requeue", job)
-    (tmp_path / "go").unlink()
-    (tmp_path / "go").touch()
-    # SLURM has it wait for two minutes, unless it is told otherwise once it is pending again.
-    slurm.run("sh", "-c", f"until scontrol show job {job} | grep -q JobState=PENDING; do sleep 0.1; done")
+    with (tmp_path / "go").open("w"):  # it opens when the job reads, which waits for us until its end
+        slurm.run("scontrol", "requeue", job)
+        (tmp_path / "go").unlink()
+        (tmp_path / "go").touch()
+        # SLURM has it wait for two minutes, unless it is told otherwise once it is pending again.
+        slurm.run("sh", "-c", f"until scontrol show job {job} | grep -q JobState=PENDING; do sleep 0.1; done")
     slurm.run("scontrol", "update", f"JobId={job}", "StartTime=now")
     slurm.wait(job)
     record = json.loads((out / "state" / "0.json").read_text())
@@ -328,7 +328,7 @@ def test_a_job_is_warned_and_ended_at_its_timeout_with_its_results(tmp_path: Pat
     assert "#SBATCH --signal=B:USR1@177\n" in script
     for part in ("0.sh", "1.sh"):  # so that the test takes no minutes
         path = out / "scripts" / part
-        path.write_text(path.read_text().replace("timeout=100.000", "timeout=8.000"))
+        path.write_text(path.read_text().replace("timeout=100.000", "timeout=20.000"))
     slurm.run("sh", "schedule_jobs.sh", cwd=out)
     slurm.run("cat", tmp_path / "ready")
     # As SLURM sends it, in due time.
