@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,15 @@ LARGE = 2 << 30
 """Reading it takes seconds, and no room on the disk."""
 
 
+@pytest.fixture
+def obeyed_interrupts() -> Iterator[None]:
+    """What Ctrl-C does in a terminal, also if the tests run behind `&`, where Python ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("obeyed_interrupts")
 def test_an_interrupt_ends_all_threads_that_read(tmp_path: Path) -> None:
     for name in ("a", "b"):
         with (tmp_path / name).open("wb") as file:
