@@ -23,6 +23,7 @@ from distribute.nats.stream.layout import EVENTS
 from distribute.nats.stream.provision import LOGS
 from distribute.snapshot import dump
 from distribute.testing import builders
+from distribute_services.scheduler import service as scheduling
 from distribute_services.scheduler.service import SNAPSHOT, SchedulerService
 from integration.store_kit import remove_one_chunk
 
@@ -128,6 +129,11 @@ async def consumers(cluster: Cluster) -> int:
 
 
 # --- snapshots -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def _saves_its_snapshot_however_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduling, "PATIENCE_S", WITHIN_S)
 
 
 @asynccontextmanager

@@ -30,7 +30,7 @@ from distribute_services.node_runner.service import NodeRunner
 from distribute_services.scheduler.service import SchedulerService
 from unit.services.runner_host import ModelHost, Running
 
-WITHIN_S = 60.0
+WITHIN_S = 300.0
 SHORT = MAX_REMEMBERED // 2 + 20
 """So many short jobs: the node says two words about each."""
 

@@ -27,6 +27,13 @@ def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture(autouse=True)
+def _on_a_slow_computer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a template does wrong is told before its time is over, and that before nobody waits any more."""
+    monkeypatch.setattr(rendered, "MAX_CPU_S", 60)
+    monkeypatch.setattr(rendered, "LONGEST_WAIT_S", 3600.0)
+
+
 def loaded(text: str, template: str) -> LoadedBatch:
     Path("case.in.j2").write_text(template)
     Path("jobs.yaml").write_text(META + text)
