@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from distribute.core.errors import InputError
+from distribute_services.notifier import opening
 from distribute_services.notifier.channel import Unavailable, Undeliverable
 from distribute_services.notifier.channels.matrix.channel import MatrixChannel
-from matrix_kit import MatrixPerson, Synapse, message, running_synapse
+from matrix_kit import PATIENCE_S, MatrixPerson, Synapse, message, running_synapse
 
 OpenChannel = Callable[..., MatrixChannel]
 
@@ -101,6 +102,23 @@ async def test_a_wrong_password_names_the_file_and_the_key(
     with pytest.raises(Unavailable, match=r"^matrix\.yaml: .*'matrix_password'") as raised:
         await channel.send(message(jane))
     assert raised.value.retry_after_s is not None
+
+
+async def test_a_wrong_password_is_said_at_the_start(
+    synapse: Synapse,
+    notifying: MatrixPerson,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(opening, "CHECK_WITHIN_S", PATIENCE_S)
+    file = tmp_path / "matrix.yaml"
+    account = synapse.account(notifying).model_copy(update={"matrix_password": "wrong"})
+    file.write_text(account.model_dump_json())
+    for channel in await opening.open_channels(None, file, tmp_path):
+        await channel.close()
+    assert "no message by matrix can be sent: " in caplog.text
+    assert f"matrix.yaml: {synapse.url} refuses 'matrix_password' for the 'matrix_username'" in caplog.text
 
 
 async def test_another_accounts_name_names_the_file_and_the_key(

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from acceptance.person import PATIENCE_S, Person
+from acceptance.person import Person
 from acceptance.run_kit import tree, with_one_node
 from container_kit import busybox_image, need_apptainer
-from slurm_kit import WHERE, Slurm, ids_of, remote_shell
+from slurm_kit import ENDS_WITHIN_S, WHERE, Slurm, ids_of, remote_shell
 
 NASTY = "$(touch x); rm -rf ~"
 TWO_LINES = "one\ntwo 'quoted' \"twice\" \\"
@@ -161,7 +161,7 @@ def test_a_batch_leaves_the_same_files_as_on_a_cluster_of_ours(
         for script in (there / "scripts").glob("*.sbatch"):
             slurm.run("sbatch", "--test-only", script, cwd=there)
         slurm.run("sh", "schedule_jobs.sh", cwd=there)
-    jane.starts("add", "--wait").communicate(timeout=PATIENCE_S)
+    jane.starts("add", "--wait").communicate(timeout=ENDS_WITHIN_S)
     expected = pulled(jane, "ours")
     assert len(expected) > 4
     for out in outs:
@@ -187,7 +187,7 @@ def at_cluster(jane: Person, out: Path) -> Path:
 
 def pulled(jane: Person, folder: str) -> dict[str, Any]:
     """Everything that a pull of the batch brings. It says by its exit code that a job failed."""
-    jane.starts("pull", "--save-dir", folder).communicate(timeout=PATIENCE_S)
+    jane.starts("pull", "--save-dir", folder).communicate(timeout=ENDS_WITHIN_S)
     return left_in(jane.home / folder / "b")
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from acceptance.person import PATIENCE_S, Person
-from slurm_kit import WHERE, Slurm, ids_of
+from acceptance.person import Person
+from slurm_kit import ENDS_WITHIN_S, WHERE, Slurm, ids_of
 
 
 @pytest.mark.parametrize("shape", [(), ("--array",)], ids=["single jobs", "an array"])
@@ -38,7 +38,7 @@ def test_it_runs_when_all_others_are_over_whatever_became_of_them_and_is_collect
     jane.runs("slurm", "--collect", "out")
     states = {job["job"]: job["state"] for job in jane.asks("status", "jane/b")["job_list"]}
     assert states == {"good": "succeeded", "bad": "failed", "ended": "killed", "plot": "succeeded"}
-    jane.starts("pull", "jane/b", "--save-dir", "pulled").communicate(timeout=PATIENCE_S)
+    jane.starts("pull", "jane/b", "--save-dir", "pulled").communicate(timeout=ENDS_WITHIN_S)
     assert (home / "pulled" / "b" / "plot" / "table").read_text() == table.read_text()
 
 
