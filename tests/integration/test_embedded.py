@@ -113,6 +113,19 @@ async def test_a_port_taken_after_the_check_is_reported(tmp_path: Path) -> None:
         assert broker.pid is None
 
 
+async def test_a_port_that_a_silent_program_took_after_the_check_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its silence is not taken for that of a broker that starts."""
+    monkeypatch.setattr(embedded, "_check_free", lambda host, port: None)
+    with taken_port() as port:
+        broker = Broker(tmp_path, port=port)
+        async with asyncio.timeout(60):
+            with pytest.raises(InputError, match=f"port {port} on 127.0.0.1 is taken by another program"):
+                await broker.start()
+        assert broker.pid is None
+
+
 async def test_a_broker_that_ends_at_once_says_why(tmp_path: Path) -> None:
     broker = Broker(tmp_path, extra="max_payload: a_lot")
     with pytest.raises(DistributeError, match=r"as soon as it is started: .*\.conf:\d+.*; its log"):

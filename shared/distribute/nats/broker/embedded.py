@@ -163,13 +163,21 @@ class Broker:
         """Wait until the broker answers or ends."""
         assert self._process is not None
         exited = exit_of(self._process.pid)
+        answering = asyncio.create_task(self._until_it_answers(), name="wait for the broker")
         try:
-            while not await self._answers():
-                done, _ = await asyncio.wait({exited}, timeout=_TRY_AGAIN_S)
-                if done:
-                    raise self._failure()
+            # At its port, another program may listen by now that says nothing.
+            await asyncio.wait({exited, answering}, return_when=asyncio.FIRST_COMPLETED)
+            if exited.done():
+                raise self._failure()
+            answering.result()
         finally:
             exited.cancel()
+            answering.cancel()
+            await asyncio.wait({answering})
+
+    async def _until_it_answers(self) -> None:
+        while not await self._answers():  # noqa: ASYNC110 - nobody tells us
+            await asyncio.sleep(_TRY_AGAIN_S)
 
     async def _answers(self) -> bool:
         if not self.port:
