@@ -95,6 +95,14 @@ def test_verbs_go_to_the_first_cluster_that_runs(home: Path) -> None:
         assert resolve_server() == ("nats://second:1", None, "`distribute server`")
 
 
+def test_clusters_that_were_started_in_one_tick_of_the_clock_have_an_order(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ClusterRecord, "started_ticks", property(lambda record: 1))
+    with cluster(home, "a") as first, cluster(home, "b") as second, cluster(home, "c") as third:
+        assert running_clusters() == sorted((first, second, third), key=lambda record: record.pid)
+
+
 def test_down_ends_only_what_up_began(home: Path) -> None:
     with pytest.raises(Refused, match=r"^no cluster runs here; `distribute up` starts one$"):
         clusters_of_up()

@@ -82,7 +82,8 @@ def running_clusters(environ: Mapping[str, str] = os.environ) -> list[ClusterRec
     default = _running(embedded_cluster_file(environ))
     others = [_running(path) for path in local_clusters_dir(environ).glob("*.json")]
     found = {record for record in (default, *others) if record is not None}
-    return sorted(found, key=lambda record: (record != default, record.started_ticks))
+    # The clock that tells when a process was started ticks every ten milliseconds.
+    return sorted(found, key=lambda record: (record != default, record.started_ticks, record.pid))
 
 
 def _running(path: Path) -> ClusterRecord | None:
