@@ -29,15 +29,15 @@ if os.fork() == 0:
         with open("daemon.pid", "w") as file:
             file.write(str(os.getpid()))
         if "hidden" in sys.argv:
-            os.execve("/bin/sleep", ["sleep", "60"], {})
+            os.execve("/bin/sleep", ["sleep", "600"], {})
         os.close(begun)
-        time.sleep(60)
+        time.sleep(600)
     os._exit(0)
 os.wait()
 os.close(begun)
 os.read(ready, 1)
 if "stay" in sys.argv:
-    time.sleep(60)
+    time.sleep(600)
 """
 
 
@@ -124,7 +124,7 @@ async def keeper(folder: Path, *, use_cgroups: bool = True, **settings: float) -
     finally:
         await kill_leftovers(lambda marker: marker.startswith(kept.prefix), grace_s=0.1)
         await keeping.close()
-    assert list((work / "keeper").glob("*.socket")) == []
+    await until(lambda: list((work / "keeper").glob("*.socket")) == [])
     identity = (work / "lock").read_text()
     own = own_group()
     await until(lambda: own is None or list(Path(own).glob(f"distribute-{identity[:12]}*")) == [])
@@ -187,10 +187,58 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+@dataclass
+class Timed:
+    """A unit whose time runs out when it has run for `time_s`, and that was ready long before."""
+
+    name: str
+    folder: Path
+    time_s: float
+
+
+async def ready_in_time(
+    kept: Kept, start: Callable[[Path, float], str], *, ready: str = "ready", at_least_s: float = 2.0
+) -> Timed:
+    """Start a unit whose time runs out only when it has made the file `ready` in its folder.
+
+    `start` starts it in a folder of its own, with a time in seconds. If it is not ready in half of that, we
+    end it and start it anew with more: on a busy computer, Python takes seconds to begin.
+    """
+    for longer in (1, 4, 16, 64):
+        time_s = at_least_s * longer
+        folder = kept.folder / f"for {time_s:g} s"
+        folder.mkdir()
+        name = start(folder, time_s)
+        if await _was_ready(kept, name, folder / ready, time_s / 2):
+            return Timed(name, folder, time_s)
+        await kept.keeping.end(name, grace_s=0)
+        await kept.end_of(name)
+    raise AssertionError(f"it was not ready in {time_s / 2:g} s")
+
+
+async def _was_ready(kept: Kept, name: str, ready: Path, within_s: float) -> bool:
+    """Wait until a unit has made a file. Returns False if it ran for longer than `within_s` without it."""
+    while True:
+        is_ready = ready.exists()  # before we look how long it has run
+        ran_s = next(
+            (unit["ran_s"] for unit in (await kept.keeping.look())["units"] if unit["unit"] == name), None
+        )
+        if ran_s is None:  # it has ended
+            return ready.exists()
+        if is_ready or ran_s > within_s:
+            return is_ready and ran_s <= within_s
+        await asyncio.sleep(0.01)
+
+
 async def appearance(path: Path) -> str:
     """Wait for a file that a process writes, and return its content."""
     await until(lambda: path.exists() and path.read_text() != "")
     return path.read_text()
+
+
+async def gone(*pids: int) -> None:
+    """Wait until processes have ended. One that is about to has no environment any more, but is alive."""
+    await until(lambda: not any(map(alive, pids)))
 
 
 def alive(pid: int) -> bool:

@@ -23,7 +23,7 @@ from distribute_services.node_runner.host.container_faults import with_container
 from distribute_services.node_runner.host.environment import NodeEnvironment, base_environment
 
 from .as_user import call_as_nobody, folder_of_nobody
-from .keeping_kit import Kept, alive, keeper, until
+from .keeping_kit import WITHIN_S, Kept, alive, keeper, ready_in_time, until
 
 STILL_S = 0.3
 IMAGE = InputFile(alias="image.sif", sha256="0" * 64, size_bytes=0)
@@ -50,6 +50,7 @@ BUSY = """\
 GRACEFUL = """\
     trap 'echo warned >> /distribute_save/log' USR1
     trap 'echo ends >> /distribute_save/log; sleep 0.5; cp /bin/busybox /tmp/x && echo cleaned; exit 3' TERM
+    touch /distribute_save/ready
     while :; do sleep 0.1; done
 """
 
@@ -67,13 +68,14 @@ def start(
     mounts: tuple[str, ...] = (),
     env: Mapping[str, str] | None = None,
     more: Mapping[str, str] | None = None,
+    folder: Path | None = None,
     **times: Any,
 ) -> tuple[str, Path]:
     """Start a job as the runner would. Returns the name of its unit, and its folder.
 
     `more` are variables of the node.
     """
-    of, folder = recipe(mounts, env), kept.folder / "job"
+    of, folder = recipe(mounts, env), folder or kept.folder / "job"
     for name in ("input", "distribute_save", *of.folders):
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "input" / "data").write_text("hello\n")
@@ -161,11 +163,18 @@ async def stops_and_ends_as_a_whole(folder: Path, image: Path, use_cgroups: bool
 async def is_warned_and_has_its_grace(folder: Path, image: Path) -> None:
     """At its timeout. The image stays readable: SIGTERM does not reach what serves its files."""
     async with keeper(folder) as kept:
-        warning = (int(signal.SIGUSR1), 5.0)
-        name, job = start(kept, image, timeout_s=10.0, grace_s=10.0, warning=warning)
-        code, printed = await ended(kept, name)
+
+        def begin(its: Path, time_s: float) -> str:
+            """Warned when it has run for so long, and ended some seconds later."""
+            warning = (int(signal.SIGUSR1), 5.0)
+            return start(kept, image, folder=its, timeout_s=time_s + 5.0, grace_s=WITHIN_S, warning=warning)[
+                0
+            ]
+
+        job = await ready_in_time(kept, begin, ready="distribute_save/ready", at_least_s=4.0)
+        code, printed = await ended(kept, job.name)
         assert (code, "cleaned" in printed) == (3, True), printed
-        log = (job / "distribute_save" / "log").read_text().splitlines()
+        log = (job.folder / "distribute_save" / "log").read_text().splitlines()
         # A user's Apptainer passes signals on, so the job may get each of them twice.
         assert [line for line, _ in groupby(log)] == ["warned", "ends"]
 
