@@ -27,20 +27,29 @@ _AS_NOBODY = (
 def as_nobody(do: Callable[[], None]) -> None:
     """Call `do` as the user `nobody`, in a fork of this process. Fails as it fails."""
     libc = ctypes.CDLL(None)
+
+    def become_nobody() -> None:
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+        libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)  # as after an exec: its files in /proc are its own
+        do()
+
+    in_a_fork(become_nobody)
+
+
+def in_a_fork(do: Callable[[], None]) -> None:
+    """Call `do` in a fork of this process. Fails as it fails."""
     pid = os.fork()
     if pid == 0:
         try:
-            os.setgroups([])
-            os.setgid(NOBODY)
-            os.setuid(NOBODY)
-            libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)  # as after an exec: its files in /proc are its own
             do()
         except BaseException:  # noqa: BLE001 (it is shown, and the parent fails)
             traceback.print_exc(file=sys.stderr)
             os._exit(1)
         os._exit(0)
     _, status = os.waitpid(pid, 0)
-    assert status == 0, "it failed as another user: see the captured output"
+    assert status == 0, "it failed in a process of its own: see the captured output"
 
 
 def call_as_nobody(
