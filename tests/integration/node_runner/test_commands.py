@@ -140,7 +140,7 @@ def _see_the_copy(folder: Path) -> None:
 async def test_a_command_ends_with_its_job(kept: Kept) -> None:
     unit = kept.start("sh", "-c", "while [ ! -e over ]; do sleep 0.01; done")
     async with command_in(kept, unit) as command:
-        await command.start("sh", "-c", "sleep 61 & echo $! > below; sleep 60", cwd=kept.folder)
+        await command.start("sh", "-c", "sleep 61 & echo $! > below; exec sleep 60", cwd=kept.folder)
         below = int(await appearance(kept.folder / "below"))
         (kept.folder / "over").touch()
         assert (await command.end())["signal"] == signal.SIGTERM
@@ -208,7 +208,10 @@ async def test_a_command_has_the_cores_of_its_job(kept: Kept) -> None:
     cpu = min(os.sched_getaffinity(0))
     unit = kept.start("sleep", "60", cpus=[cpu])
     async with command_in(kept, unit) as command:
-        await command.start("sh", "-c", "grep Cpus_allowed_list /proc/self/status; nice", cwd=kept.folder)
+        # It may have begun before the keeper makes it nice.
+        nice = 'until [ "$(nice)" -gt 0 ]; do sleep 0.01; done; nice'
+        script = f"grep Cpus_allowed_list /proc/self/status; {nice}"
+        await command.start("sh", "-c", script, cwd=kept.folder)
         await command.end()
         niceness = max(10, os.nice(0))  # no unit gets in front of its keeper
         assert command.printed()[0].split() == ["Cpus_allowed_list:", str(cpu), str(niceness)]

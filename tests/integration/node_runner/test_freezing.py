@@ -16,7 +16,7 @@ from distribute_services.node_runner.host.keeping import KeeperFailed, Keeping, 
 from distribute_services.node_runner.keeper import freezing, procfs
 from distribute_services.node_runner.keeper.units import signal_all
 
-from .keeping_kit import Kept, Tree, alive, appearance, keeper, until
+from .keeping_kit import Kept, Tree, appearance, gone, keeper, until
 
 STILL_S = 0.3
 """Seconds in which a process that goes on would be seen again many times."""
@@ -44,6 +44,7 @@ async def test_a_whole_tree_stops_and_goes_on(kept: Kept) -> None:
     tree = Tree(kept.folder / "seen", 40)
     name = kept.start(*tree.argv)
     await tree.runs()
+    began = time.monotonic()
     view = await pause(kept)
     stopped_at = time.monotonic()
     await stands_still(tree)
@@ -52,7 +53,7 @@ async def test_a_whole_tree_stops_and_goes_on(kept: Kept) -> None:
     await kept.keeping.resume("done")
     await tree.runs(since=stopped_at + STILL_S)
     ended = await killed(kept, name)
-    assert STILL_S <= ended["paused_s"] < 30
+    assert STILL_S <= ended["paused_s"] <= time.monotonic() - began
 
 
 async def test_units_that_have_just_begun_are_stopped_too(kept: Kept) -> None:
@@ -147,7 +148,7 @@ async def test_a_frozen_job_that_is_given_back_has_its_grace(kept: Kept) -> None
     )
     await until((kept.folder / "ready").exists)
     await pause(kept)
-    await kept.keeping.end(name, 10, reason="yielded", thaw=True)
+    await kept.keeping.end(name, 60, reason="yielded", thaw=True)
     assert (kept.folder / "saved").read_text() == "saved\n"
     ended = await kept.end_of(name)
     assert not isinstance(ended, Refusal)
@@ -177,6 +178,7 @@ async def test_a_pause_ends_by_itself(kept: Kept) -> None:
     kept.keeping.current.on_pause = heard.append
     await pause(kept, for_s=STILL_S)
     await tree.runs(since=time.monotonic() + STILL_S)
+    await until(lambda: len(heard) == 2)  # the keeper says so when all run again
     paused, resumed = heard
     assert paused is not None
     assert (paused["reason"], paused["by"], resumed) == ("I work", "jane", None)
@@ -216,4 +218,4 @@ async def test_a_pause_outlives_its_runner_and_its_keeper_but_not_its_end(tmp_pa
         await again.close()
         await kept.keeping.open()
         assert kept.keeping.current.paused is None
-    assert not alive(again.current.pid)
+    await gone(again.current.pid)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from distribute_services.node_runner.disk import job_folder
 from distribute_services.node_runner.disk.job_folder import JobFolder, listed, read_pieces
 
 from .as_user import as_nobody, folder_of_nobody
+
+WITHIN_S = 60.0
 
 
 @pytest.fixture
@@ -120,14 +123,18 @@ def test_a_job_that_swaps_folders_and_links_gives_nothing_away(job: Path, opened
             os.rename(job / "trap", job / "own")  # noqa: PTH104
             os.rename(job / "own", job / "trap")  # noqa: PTH104
             os.rename(job / "kept", job / "own")  # noqa: PTH104
+    seen: set[bytes] = set()
+    names: set[str] = set()
+    begun = time.monotonic()
     try:
-        seen = {read(opened, "own/secret")[0] for _ in range(3000)}
-        names = {entry.path for _ in range(300) for entry in opened.entries((b"own",), [])}
+        # A busy computer may stop the other process for some time, at any place.
+        while seen != {b"own", b""} and time.monotonic() < begun + WITHIN_S:
+            seen |= {read(opened, "own/secret")[0] for _ in range(3000)}
+            names |= {entry.path for _ in range(300) for entry in opened.entries((b"own",), [])}
     finally:
         os.kill(pid, 9)
         os.waitpid(pid, 0)
-    assert seen <= {b"own", b""}
-    assert b"own" in seen
+    assert seen == {b"own", b""}
     assert names <= {"own/secret", "own"}
 
 

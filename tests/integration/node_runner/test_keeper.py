@@ -18,7 +18,7 @@ from distribute_services.node_runner.host.keeping import KeeperFailed, Keeping, 
 from distribute_services.node_runner.host.leftovers import kill_leftovers
 from distribute_services.node_runner.keeper import procfs
 
-from .keeping_kit import Kept, alive, appearance, keeper, until
+from .keeping_kit import Kept, alive, appearance, gone, keeper, until
 
 
 async def test_daemon_left_behind_is_ended_before_its_job_is_over(kept: Kept) -> None:
@@ -48,7 +48,7 @@ async def test_end_ends_the_whole_tree_and_only_that(kept: Kept) -> None:
     two.mkdir()
     ended, spared = (kept.start_daemon("stay", cwd=folder) for folder in (one, two))
     pids = [int(await appearance(folder / "daemon.pid")) for folder in (one, two)]
-    await kept.keeping.end(ended, grace_s=5)
+    await kept.keeping.end(ended, grace_s=60)
     assert [alive(pid) for pid in pids] == [False, True]
     end = await kept.end_of(ended)
     assert not isinstance(end, Refusal)
@@ -74,6 +74,7 @@ async def test_a_shorter_grace_replaces_a_longer_one(kept: Kept) -> None:
     name = kept.start("sh", "-c", stubborn, grace_s=1000)
     await until((kept.folder / "ready").exists)
     ending = asyncio.create_task(kept.keeping.end(name, grace_s=1000))
+    await asyncio.sleep(0)  # it has asked for the longer one
     await kept.keeping.end(name, grace_s=0)
     await ending
 
@@ -82,7 +83,7 @@ async def test_a_job_may_clean_up_within_its_grace_period(kept: Kept) -> None:
     script = "trap 'sleep 0.3; echo cleaned; exit 5' TERM; touch ready; while :; do sleep 0.05; done"
     name = kept.start("sh", "-c", script)
     await until((kept.folder / "ready").exists)
-    await kept.keeping.end(name, grace_s=10)
+    await kept.keeping.end(name, grace_s=60)
     ended = await kept.end_of(name)
     assert not isinstance(ended, Refusal)
     assert ended["exit_code"] == 5
@@ -90,7 +91,7 @@ async def test_a_job_may_clean_up_within_its_grace_period(kept: Kept) -> None:
 
 
 async def test_a_unit_is_ended_at_its_time_limit(kept: Kept) -> None:
-    ended = await kept.end_of(kept.start("sleep", "60", timeout_s=0.3))
+    ended = await kept.end_of(kept.start("sleep", "60", timeout_s=0.3, grace_s=60))
     assert not isinstance(ended, Refusal)
     assert (ended["signal"], ended["ended_for"]) == (signal.SIGTERM, "timeout")
     assert ended["wall_s"] >= 0.3
@@ -99,7 +100,7 @@ async def test_a_unit_is_ended_at_its_time_limit(kept: Kept) -> None:
 async def test_stopped_processes_are_ended(kept: Kept) -> None:
     name = kept.start("sh", "-c", "echo $$ > pid; exec sleep 60")
     os.kill(int(await appearance(kept.folder / "pid")), signal.SIGSTOP)
-    await kept.keeping.end(name, grace_s=10)
+    await kept.keeping.end(name, grace_s=60)
     ended = await kept.end_of(name)
     assert not isinstance(ended, Refusal)
     assert ended["signal"] == signal.SIGTERM
@@ -242,8 +243,8 @@ async def test_a_keeper_without_a_runner_ends_its_units_after_a_while(tmp_path: 
         kept.start_daemon("stay")
         daemon = int(await appearance(kept.folder / "daemon.pid"))
         kept.keeping.current.close()
+        await gone(daemon)
         await until(lambda: kept.left() == [])
-        assert not alive(daemon)
         await kept.keeping.open()  # it ends with its runner
 
 
@@ -255,7 +256,7 @@ async def test_processes_of_a_killed_keeper_are_ended(tmp_path: Path) -> None:
         await asyncio.wait_for(kept.keeping.lost(), 60)
         await kept.keeping.open()
         await kill_leftovers(lambda marker: marker.startswith(kept.prefix), keepers=kept.keeping.pids)
-        assert not alive(daemon)
+        await gone(daemon)
         assert await kept.run("echo", "again")
         await asyncio.wait_for(kept.keeping.end(name, grace_s=5), 60)  # what its task does
 
@@ -272,7 +273,7 @@ async def test_a_hidden_process_of_a_killed_keeper_is_ended_too(tmp_path: Path) 
         os.kill(kept.keeping.current.pid, signal.SIGKILL)
         await kept.keeping.lost()
         await kept.keeping.open()
-        await until(lambda: not alive(hidden))
+        await gone(hidden)
         await kept.keeping.resume()
         await kill_leftovers(lambda marker: marker.startswith(kept.prefix), keepers=kept.keeping.pids)
         await kept.keeping.end(name, grace_s=0)
@@ -299,7 +300,7 @@ async def test_an_old_keeper_stays_until_its_last_job_ends(tmp_path: Path) -> No
         ended = await kept.end_of(name)
         assert not isinstance(ended, Refusal)
         assert ended["exit_code"] == 7
-        await until(lambda: not alive(old.pid))
+        await gone(old.pid)
         assert alive(new.pid)
         (tmp_path / "work" / "keeper" / "0ld.socket").unlink()  # it had another name when the keeper began
 

@@ -17,14 +17,16 @@ import distribute_services
 from distribute_services.node_runner.host import keeping as host_keeping
 from distribute_services.node_runner.host.keeping import PACKAGE, Keeping
 
-from .keeping_kit import Kept, Tree, alive, keeper, until
+from .keeping_kit import Kept, Tree, alive, gone, keeper
 
 
 @pytest.fixture(params=["numbers", "no numbers"])
 def code(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """Where Python finds the code of another version. Early ones do not number their answers."""
     code = tmp_path / "code"
-    shutil.copytree(Path(distribute_services.__file__).parent, code / "distribute_services")
+    # Other tests may be writing there what Python compiled.
+    compiled = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(distribute_services.__file__).parent, code / "distribute_services", ignore=compiled)
     with (code / "distribute_services/node_runner/keeper/answering.py").open("a") as file:
         file.write("# another version\n")
     if request.param == "no numbers":
@@ -80,7 +82,7 @@ async def test_an_earlier_keeper_stays_until_its_last_job_has_ended(
         await kept.keeping.end(name, grace_s=0.0)
         assert alive(old)
         await kept.end_of(name)
-        await until(lambda: not alive(old))
+        await gone(old)
         assert kept.keeping.pids == {kept.keeping.current.pid}
 
 
@@ -91,4 +93,4 @@ async def test_an_earlier_keeper_without_jobs_does_not_stay(
         old = earlier.keeping.current.pid
     async with keeper(tmp_path) as kept:
         assert kept.keeping.pids == {kept.keeping.current.pid}
-        await until(lambda: not alive(old))
+        await gone(old)

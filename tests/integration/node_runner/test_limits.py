@@ -24,10 +24,14 @@ MOST = 60
 SAFE = 600
 """A test of a bomb that gets out of hand can start so many more."""
 
-BOMB = """
+WAITS = """
 import os, time
 while not os.path.exists("go"):
     time.sleep(0.01)
+"""
+"""How a program begins that `lets_go` lets go."""
+
+BOMB = f"""{WAITS}
 while True:
     try:
         os.fork()
@@ -54,10 +58,20 @@ async def is_grouped(pid: int) -> None:
     await until(lambda: b"distribute-" in procfs.read(f"/proc/{pid}/cgroup"))
 
 
+async def lets_go(kept: Kept) -> None:
+    """Let the only process of a keeper go, once it is limited. It waits for the file `go`."""
+    await until(lambda: len(kept.left()) == 1)
+    if kept.keeping.current.freezes_by == "cgroup":
+        await is_grouped(*kept.left())
+    (kept.folder / "go").touch()
+
+
 async def test_the_kernel_stops_what_takes_far_too_much_memory_at_once(kept: Kept) -> None:
     await needs(kept, "memory")
-    hog = "held = bytearray(1 << 30); open('held', 'w').close(); input()"
-    ended = await kept.end_of(kept.start(sys.executable, "-c", hog, memory_bytes=100 * MIB))
+    hog = f"{WAITS}held = bytearray(1 << 30); open('held', 'w').close(); input()"
+    name = kept.start(sys.executable, "-c", hog, memory_bytes=100 * MIB)
+    await lets_go(kept)
+    ended = await kept.end_of(name)
     assert not isinstance(ended, tuple)
     assert ended["ended_for"] == "memory"
     assert ended["max_rss_bytes"] < 500 * MIB
@@ -66,11 +80,12 @@ async def test_the_kernel_stops_what_takes_far_too_much_memory_at_once(kept: Kep
 
 async def test_a_unit_ends_as_a_whole_when_the_kernel_kills_a_part_of_it(kept: Kept) -> None:
     await needs(kept, "memory")
-    hog = f"{sys.executable} -c 'bytearray(1 << 30)'; sleep 60"
-    ended = await kept.end_of(kept.start("sh", "-c", hog, memory_bytes=100 * MIB))
+    hog = f"until test -e go; do :; done; {sys.executable} -c 'bytearray(1 << 30)'; sleep 600"
+    name = kept.start("sh", "-c", hog, memory_bytes=100 * MIB)
+    await lets_go(kept)
+    ended = await kept.end_of(name)
     assert not isinstance(ended, tuple)
     assert ended["ended_for"] == "memory"
-    assert ended["wall_s"] < 30
 
 
 async def test_what_is_cached_of_files_is_no_memory_of_a_unit(kept: Kept) -> None:
@@ -86,15 +101,9 @@ async def test_a_unit_that_resets_its_affinity_stays_on_its_cpus(kept: Kept) -> 
     cpus = sorted(os.sched_getaffinity(0))
     if len(cpus) < 2:
         pytest.skip("this computer has one cpu")
-    asks = (
-        "import os, time\n"
-        "while not os.path.exists('go'): time.sleep(0.01)\n"
-        f"os.sched_setaffinity(0, {cpus}); print(sorted(os.sched_getaffinity(0)))"
-    )
+    asks = f"{WAITS}os.sched_setaffinity(0, {cpus}); print(sorted(os.sched_getaffinity(0)))"
     name = kept.start(sys.executable, "-c", asks, cpus=[cpus[1]])
-    await until(lambda: len(kept.left()) == 1)
-    await is_grouped(*kept.left())
-    (kept.folder / "go").touch()
+    await lets_go(kept)
     ended = await kept.end_of(name)
     assert not isinstance(ended, tuple)
     assert (ended["exit_code"], (kept.folder / "out").read_text()) == (0, f"[{cpus[1]}]\n")
@@ -102,11 +111,8 @@ async def test_a_unit_that_resets_its_affinity_stays_on_its_cpus(kept: Kept) -> 
 
 async def survives_a_bomb(kept: Kept, *ends_for: str) -> None:
     """A fork bomb keeps neither the keeper nor another unit from what they do, and leaves nothing."""
-    bomb = kept.start(sys.executable, "-S", "-c", BOMB, max_processes=MOST, timeout_s=10, grace_s=0.2)
-    await until(lambda: len(kept.left()) == 1)
-    if kept.keeping.current.freezes_by == "cgroup":
-        await is_grouped(*kept.left())  # never let it go without a limit
-    (kept.folder / "go").touch()
+    bomb = kept.start(sys.executable, "-S", "-c", BOMB, max_processes=MOST, grace_s=0.2)
+    await lets_go(kept)
     await until((kept.folder / "refused").exists)
     seen = (await kept.keeping.look())["units"]
     if kept.keeping.current.freezes_by == "cgroup":
@@ -116,6 +122,7 @@ async def survives_a_bomb(kept: Kept, *ends_for: str) -> None:
     other = await kept.end_of(kept.start("sh", "-c", "echo $(echo works)", max_processes=MOST))
     assert not isinstance(other, tuple)
     assert other["exit_code"] == 0
+    await kept.keeping.end(bomb)
     ended = await kept.end_of(bomb)
     assert not isinstance(ended, tuple)
     assert ended["ended_for"] in ends_for
@@ -124,7 +131,7 @@ async def survives_a_bomb(kept: Kept, *ends_for: str) -> None:
 
 async def test_a_fork_bomb_ends_without_harm(kept: Kept) -> None:
     await needs(kept, "pids")
-    await survives_a_bomb(kept, "timeout")
+    await survives_a_bomb(kept, "killed")
 
 
 async def bomb_without_cgroups(folder: Path) -> None:
@@ -132,7 +139,7 @@ async def bomb_without_cgroups(folder: Path) -> None:
     most = procfs.threads_of(os.getuid()) + SAFE
     resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
     async with keeper(folder, use_cgroups=False) as kept:
-        await survives_a_bomb(kept, "processes", "timeout")
+        await survives_a_bomb(kept, "processes", "killed")
 
 
 def test_a_fork_bomb_of_a_user_without_cgroups_ends_without_harm() -> None:
@@ -170,14 +177,16 @@ async def test_what_its_node_refused_a_unit_is_counted(kept: Kept) -> None:
 async def test_the_groups_of_a_killed_keeper_are_removed(tmp_path: Path) -> None:
     async with keeper(tmp_path) as kept:
         await needs(kept, "pids")
-        kept.start("sleep", "60", max_processes=MOST, memory_bytes=1 << 30)
+        kept.start("sleep", "600", max_processes=MOST, memory_bytes=1 << 30)
         await until(lambda: len(kept.left()) == 1)
         await is_grouped(*kept.left())
         os.kill(next(iter(kept.keeping.pids)), signal.SIGKILL)
         await kept.keeping.lost()
         await kept.keeping.open()
         await until(lambda: kept.left() == [])
-        identity = (tmp_path / "work" / "lock").read_text()[:12]
-        name = f"distribute-{identity}*"
-        groups = await asyncio.to_thread(lambda: list(Path("/sys/fs/cgroup").rglob(name)))
-        assert len({path.name for path in groups}) == 1, "those of the keeper that lives"
+        own = f"distribute-{(tmp_path / 'work' / 'lock').read_text()[:12]}"
+        # Groups of other tests come and go meanwhile, of which `Path.rglob` makes errors.
+        found = await asyncio.to_thread(
+            lambda: {name for _, names, _ in os.walk("/sys/fs/cgroup") for name in names}
+        )
+        assert len([name for name in found if name.startswith(own)]) == 1, "those of the keeper that lives"
