@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 
 import psutil
@@ -209,6 +210,49 @@ def test_a_process_that_ends_while_the_keeper_looks_counts_too(tmp_path: Path) -
     command = [sys.executable, "-P", "-c", KEEPER_IS_SLOW, str(tmp_path)]
     printed = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=120).stdout
     assert float(printed) > 0.3
+
+
+SIGNALS_IN_TURN = """
+import os, sys, time
+from distribute.system import become_subreaper
+from distribute_services.node_runner.keeper import procfs, signalling
+from distribute_services.node_runner.keeper.cgroup import open_cgroups
+from distribute_services.node_runner.keeper.keeper import Keeper
+
+def send_slowly(pids, numbers):
+    # As if others had the processor between two signals.
+    for pid in pids:
+        send_at_once([pid], numbers)
+        time.sleep(0.1)
+
+send_at_once, signalling.signal_all = signalling.signal_all, send_slowly
+become_subreaper()
+keeper = Keeper(sys.argv[1], open_cgroups(os.path.basename(sys.argv[1])[:12]), lambda message: None)
+script = "sh -c 'sleep 600; touch went-on; exit 0'; touch went-on; exit 0"
+ask = {"unit": "one", "argv": ["sh", "-c", script], "cwd": sys.argv[1], "env": {"PATH": os.defpath}}
+keeper.start(ask | {"niceness": 0, "stdout": "/dev/null"})
+unit = keeper.units.get("one")
+def programs():
+    return [procfs.read(f"/proc/{pid}/cmdline") for pid in keeper.units.members(unit)]
+
+while not any(program.startswith(b"sleep") for program in programs()):
+    time.sleep(0.01)
+keeper.end({"unit": "one", "grace_s": 60})
+while len(keeper.units):
+    keeper.reap()
+    time.sleep(0.01)
+print(keeper.exits.of["one"]["signal"])
+keeper.close()
+"""
+
+
+def test_a_script_does_not_go_on_when_its_programs_are_ended_with_it(tmp_path: Path) -> None:
+    folder = tmp_path / uuid.uuid4().hex
+    folder.mkdir()
+    command = [sys.executable, "-P", "-c", SIGNALS_IN_TURN, str(folder)]
+    printed = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=120).stdout
+    assert printed.decode() == f"{signal.SIGTERM}\n"
+    assert not (folder / "went-on").exists()
 
 
 async def test_open_files_are_not_inherited(kept: Kept) -> None:

@@ -111,8 +111,8 @@ def can_list_children() -> bool:
 
 
 def with_descendants(pids: Iterable[int]) -> Iterator[int]:
-    """`pids`, and every process below them."""
-    todo = list(pids)
+    """`pids`, and every process below them: in this order, with each one's own before the next."""
+    todo = list(pids)[::-1]
     while todo:
         pid = todo.pop()
         yield pid

@@ -124,7 +124,10 @@ class Units:
         self._disown(unit)
 
     def members(self, unit: Unit) -> dict[int, procfs.Stat]:
-        """The living processes of a unit."""
+        """The living processes of a unit, each behind its parent.
+
+        Signals are sent in this order: a shell whose child was ended first would go on with its script.
+        """
         roots = [] if unit.status is not None else [unit.pid]
         roots += [pid for pid, owner in self._orphans() if owner is unit]
         if unit.cgroup is not None:
