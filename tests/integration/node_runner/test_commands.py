@@ -74,7 +74,7 @@ async def test_a_command_has_the_environment_and_folder_of_its_job_and_gives_its
 ) -> None:
     folder = kept.folder / "job"
     folder.mkdir()
-    unit = kept.start("sh", "-c", "export STEP=2; exec sleep 60", cwd=folder, env={**ENV, "CASE": "re 100"})
+    unit = kept.start("sh", "-c", "export STEP=2; exec sleep 600", cwd=folder, env={**ENV, "CASE": "re 100"})
     await until(lambda: procfs.environment(int(kept_pid(kept))).get("STEP") == "2")
     async with command_in(kept, unit) as command:
         script = 'echo "$CASE/$STEP"; pwd; echo oops >&2; cat; exit 7'
@@ -98,7 +98,7 @@ async def test_a_command_sees_the_copy_of_the_build_that_its_job_sees(kept: Kept
     view = View(str(built), str(own))
     name = f"{kept.prefix}/viewed"
     kept.keeping.start(
-        name, ["sh", "-c", "echo mine > result; exec sleep 60"], cwd=str(own), env=ENV,
+        name, ["sh", "-c", "echo mine > result; exec sleep 600"], cwd=str(own), env=ENV,
         stdout=str(kept.folder / "out"), treatment={"niceness": 10}, view=view,
     )  # fmt: skip
     await appearance(own / "result")
@@ -140,7 +140,7 @@ def _see_the_copy(folder: Path) -> None:
 async def test_a_command_ends_with_its_job(kept: Kept) -> None:
     unit = kept.start("sh", "-c", "while [ ! -e over ]; do sleep 0.01; done")
     async with command_in(kept, unit) as command:
-        await command.start("sh", "-c", "sleep 61 & echo $! > below; exec sleep 60", cwd=kept.folder)
+        await command.start("sh", "-c", "sleep 601 & echo $! > below; exec sleep 600", cwd=kept.folder)
         below = int(await appearance(kept.folder / "below"))
         (kept.folder / "over").touch()
         assert (await command.end())["signal"] == signal.SIGTERM
@@ -151,9 +151,9 @@ async def test_a_command_ends_with_its_job(kept: Kept) -> None:
 
 
 async def test_a_command_counts_to_the_processes_of_its_job_whatever_its_environment(kept: Kept) -> None:
-    unit, other = kept.start("sleep", "60"), kept.start("sleep", "62")
+    unit, other = kept.start("sleep", "600"), kept.start("sleep", "602")
     async with command_in(kept, unit) as command:
-        await command.start("env", "-i", "/bin/sh", "-c", "/bin/sleep 61 & wait", cwd=kept.folder)
+        await command.start("env", "-i", "/bin/sh", "-c", "/bin/sleep 601 & wait", cwd=kept.folder)
         pids = await _pids(kept, unit, at_least=3)
         assert len(await _pids(kept, other, at_least=1)) == 1
         command.signal(signal.SIGTERM)
@@ -173,7 +173,7 @@ async def _pids(kept: Kept, unit: str, at_least: int) -> list[int]:
 
 
 async def test_a_command_is_frozen_with_its_job_and_none_begins_in_a_pause(kept: Kept) -> None:
-    unit = kept.start("sleep", "60")
+    unit = kept.start("sleep", "600")
     script = "while :; do echo . >> ticks; sleep 0.01; done"
     async with command_in(kept, unit) as command:
         await command.start("sh", "-c", script, cwd=kept.folder)
@@ -206,7 +206,7 @@ def runs(pid: int) -> bool:
 
 async def test_a_command_has_the_cores_of_its_job(kept: Kept) -> None:
     cpu = min(os.sched_getaffinity(0))
-    unit = kept.start("sleep", "60", cpus=[cpu])
+    unit = kept.start("sleep", "600", cpus=[cpu])
     async with command_in(kept, unit) as command:
         # It may have begun before the keeper makes it nice.
         nice = 'until [ "$(nice)" -gt 0 ]; do sleep 0.01; done; nice'
@@ -219,7 +219,7 @@ async def test_a_command_has_the_cores_of_its_job(kept: Kept) -> None:
 
 
 async def test_a_command_that_can_not_start_says_why(kept: Kept) -> None:
-    unit = kept.start("sleep", "60")
+    unit = kept.start("sleep", "600")
     async with command_in(kept, unit) as command:
         await command.start("no-such-program", cwd=kept.folder)
         assert isinstance(command.started, Refusal)
@@ -237,7 +237,7 @@ async def test_a_command_that_can_not_start_says_why(kept: Kept) -> None:
 
 async def test_commands_end_when_their_runner_leaves_and_jobs_go_on(tmp_path: Path) -> None:
     async with keeper(tmp_path) as kept:
-        unit = kept.start("sleep", "60")
+        unit = kept.start("sleep", "600")
         command = Command(kept.keeping, unit, kept.folder)
         await command.start("sh", "-c", "trap '' TERM; echo $$ > pid; sleep 60", cwd=kept.folder)
         pid = int(await appearance(kept.folder / "pid"))
@@ -252,7 +252,7 @@ async def test_commands_end_when_their_runner_leaves_and_jobs_go_on(tmp_path: Pa
 
 
 async def test_no_command_without_a_reader_blocks_the_keeper(kept: Kept) -> None:
-    unit = kept.start("sleep", "60")
+    unit = kept.start("sleep", "600")
     pipes = kept.folder / "nobody-reads", kept.folder / "nobody-reads-2"
     for pipe in pipes:
         os.mkfifo(pipe)

@@ -69,7 +69,7 @@ async def test_units_that_have_just_begun_are_stopped_too(kept: Kept) -> None:
 
 
 async def test_a_unit_is_stopped_although_others_have_taken_all_the_time(kept: Kept) -> None:
-    name = kept.start("sleep", "60")
+    name = kept.start("sleep", "600")
     await until(lambda: len(kept.left()) == 1)
     (pid,) = kept.left()
     unit: Any = SimpleNamespace(cgroup=None, stopped=set())
@@ -91,7 +91,7 @@ async def test_a_unit_that_is_started_in_a_pause_runs_after_it(kept: Kept) -> No
 
 async def test_nobody_elses_processes_are_touched(kept: Kept) -> None:
     tree = Tree(kept.folder / "seen", 4)
-    name = kept.start("sleep", "60")
+    name = kept.start("sleep", "600")
     other = await asyncio.create_subprocess_exec(*tree.argv, start_new_session=True)
     try:
         await tree.runs()
@@ -119,7 +119,7 @@ async def kill_all_of(tree: Tree) -> None:
 
 async def test_the_time_of_a_pause_counts_against_no_limit(kept: Kept) -> None:
     began = time.monotonic()
-    name = kept.start("sleep", "60", timeout_s=1.0)
+    name = kept.start("sleep", "600", timeout_s=1.0)
     await pause(kept)
     await asyncio.sleep(1.5)
     assert kept.left()
@@ -156,7 +156,7 @@ async def test_a_frozen_job_that_is_given_back_has_its_grace(kept: Kept) -> None
 
 
 async def test_a_process_that_the_job_itself_has_stopped_stays_stopped(kept: Kept) -> None:
-    name = kept.start("sh", "-c", "sleep 60 & echo $! > pid; kill -STOP $!; wait")
+    name = kept.start("sh", "-c", "sleep 600 & echo $! > pid; kill -STOP $!; wait")
     pid = int(await appearance(kept.folder / "pid"))
 
     def is_stopped() -> bool:

@@ -44,7 +44,7 @@ async def test_the_keeper_itself_keeps_its_own(kept: Kept) -> None:
 
 
 async def test_the_next_runner_learns_which_cores_a_unit_has(kept: Kept) -> None:
-    name = kept.start("sleep", "60", cpus=CPUS[:1])
+    name = kept.start("sleep", "600", cpus=CPUS[:1])
     again = Keeping(kept.folder / "work" / "keeper")
     await again.open()
     assert again.units[name]["cpus"] == CPUS[:1]
@@ -71,7 +71,7 @@ async def test_a_process_runs_though_its_cores_are_gone(kept: Kept) -> None:
 
 async def test_each_session_of_a_unit_is_nice(kept: Kept) -> None:
     """Where the kernel shares the processor by sessions, its processes need not be nice only, but it, too."""
-    name = kept.start("sh", "-c", "setsid sleep 60 & setsid sleep 60 & wait")
+    name = kept.start("sh", "-c", "setsid sleep 600 & setsid sleep 600 & wait")
     await until(lambda: len(kept.left()) == 3)
     await until(lambda: all(os.getpriority(os.PRIO_PROCESS, pid) == 10 for pid in kept.left()))
     groups = [Path(f"/proc/{pid}/autogroup") for pid in kept.left()]

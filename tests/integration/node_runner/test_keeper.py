@@ -36,7 +36,7 @@ async def test_stubborn_daemon_is_killed(kept: Kept) -> None:
 
 async def test_daemon_without_environment_is_ended_with_the_last_unit_at_latest(kept: Kept) -> None:
     """A cgroup tells whose it is, if its unit was old enough to have one."""
-    other = kept.start("sleep", "60")
+    other = kept.start("sleep", "600")
     await kept.end_of(kept.start_daemon("hidden"))
     hidden = int(await appearance(kept.folder / "daemon.pid"))
     await kept.keeping.end(other, grace_s=5)
@@ -92,14 +92,14 @@ async def test_a_job_may_clean_up_within_its_grace_period(kept: Kept) -> None:
 
 
 async def test_a_unit_is_ended_at_its_time_limit(kept: Kept) -> None:
-    ended = await kept.end_of(kept.start("sleep", "60", timeout_s=0.3, grace_s=60))
+    ended = await kept.end_of(kept.start("sleep", "600", timeout_s=0.3, grace_s=60))
     assert not isinstance(ended, Refusal)
     assert (ended["signal"], ended["ended_for"]) == (signal.SIGTERM, "timeout")
     assert ended["wall_s"] >= 0.3
 
 
 async def test_stopped_processes_are_ended(kept: Kept) -> None:
-    name = kept.start("sh", "-c", "echo $$ > pid; exec sleep 60")
+    name = kept.start("sh", "-c", "echo $$ > pid; exec sleep 600")
     os.kill(int(await appearance(kept.folder / "pid")), signal.SIGSTOP)
     await kept.keeping.end(name, grace_s=60)
     ended = await kept.end_of(name)
@@ -120,7 +120,7 @@ async def test_nothing_is_left_when_children_are_born_all_the_time(kept: Kept) -
 
 FORK_BOMB = """
 import os, resource, sys
-resource.setrlimit(resource.RLIMIT_NPROC, (300, 300))
+resource.setrlimit(resource.RLIMIT_NPROC, (100, 100))  # more would starve the tests beside it
 open("bombed", "w").close()
 while True:
     try:
@@ -151,7 +151,7 @@ async def test_a_fork_bomb_ends(kept: Kept) -> None:
 
 async def test_zombies_are_reaped(kept: Kept) -> None:
     name = kept.start(
-        "sh", "-c", "for i in 1 2 3; do (setsid sleep 0.1 &) ; done; touch ready; exec sleep 60"
+        "sh", "-c", "for i in 1 2 3; do (setsid sleep 0.1 &) ; done; touch ready; exec sleep 600"
     )
     await until((kept.folder / "ready").exists)
     pid = kept.keeping.current.pid
@@ -261,7 +261,7 @@ async def test_open_files_are_not_inherited(kept: Kept) -> None:
 
 
 async def test_a_name_in_use_is_refused(kept: Kept) -> None:
-    name = kept.start("sleep", "60", name="same")
+    name = kept.start("sleep", "600", name="same")
     with pytest.raises(ValueError, match="runs already"):
         kept.start("true", name="same")
     await kept.keeping.end(name, grace_s=5)
@@ -350,7 +350,7 @@ async def test_an_old_keeper_stays_until_its_last_job_ends(tmp_path: Path) -> No
 
 
 async def test_a_fault_of_the_keeper_ends_no_job(kept: Kept) -> None:
-    name = kept.start("sleep", "60")
+    name = kept.start("sleep", "600")
     for wrong, complaint in ({"do": "dance"}, "no such verb: 'dance'"), ({"do": "pause"}, "lacks 'for_s'"):
         with pytest.raises(KeeperFailed, match=complaint):
             await kept.keeping.current.ask(wrong)

@@ -151,7 +151,7 @@ def test_a_fork_bomb_of_a_user_without_cgroups_ends_without_harm() -> None:
 
 async def test_without_cgroups_a_unit_with_too_many_processes_is_ended(tmp_path: Path) -> None:
     async with keeper(tmp_path, use_cgroups=False) as kept:
-        starts = f"for i in $(seq {2 * MOST}); do sleep 60 & done; wait"
+        starts = f"for i in $(seq {2 * MOST}); do sleep 600 & done; wait"
         ended = await kept.end_of(kept.start("sh", "-c", starts, max_processes=MOST))
         assert not isinstance(ended, tuple)
         if os.getuid() == 0:  # whom the kernel does not count

@@ -85,7 +85,7 @@ async def test_another_user_sees_only_its_own_folder(kept: Kept) -> None:
 @needs_root
 async def test_a_command_in_a_unit_of_another_user_is_that_users(kept: Kept) -> None:
     folder, user = workspace(kept)
-    unit = kept.start("sh", "-c", "touch began; exec sleep 60", cwd=folder, user=user)
+    unit = kept.start("sh", "-c", "touch began; exec sleep 600", cwd=folder, user=user)
     await until((folder / "began").exists)
     async with command_in(kept, unit) as command:
         await command.start("sh", "-c", "id -un; ls -A ..; touch made", cwd=folder)

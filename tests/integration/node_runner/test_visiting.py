@@ -43,7 +43,7 @@ async def job_with_a_copy(kept: Kept) -> Running:
     workspace = replace(workspace, view=View(str(built), str(workspace.folder)))
     workspace.stdout.write_text("begun\n")
     name = f"{kept.prefix}/job"
-    script = f"echo result > {built}/distribute_save/x; touch begun; exec sleep 60"
+    script = f"echo result > {built}/distribute_save/x; touch begun; exec sleep 600"
     kept.keeping.start(
         name, ["sh", "-c", script], cwd=str(workspace.folder), env=ENV, stdout=str(kept.folder / "out"),
         treatment={"niceness": 10}, view=workspace.view,
