@@ -149,7 +149,8 @@ def keepers(proc: Path = _PROC) -> list[Keeper]:
 
     After an upgrade of a node, an older one may hold jobs still, beside the new one.
     """
-    return sorted(_keepers(proc))
+    # Each once: a process that a keeper starts has its command line until it begins its own program.
+    return sorted(set(_keepers(proc)))
 
 
 def _keepers(proc: Path) -> Iterator[Keeper]:
