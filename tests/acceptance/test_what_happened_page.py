@@ -31,6 +31,7 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
 def shape(line: str) -> str:
     """A line without what differs from run to run: figures, times, days, and how columns are aligned."""
     line = line.replace(NODE, "ws07")
+    line = re.sub(r"\b\d{4}-\d\d-\d\d (?=\d\d:)", "", line)  # only times of another day have the day
     line = re.sub(r"\b[A-Z][a-z]+day\b", "DAY", re.sub(r"(?<=\s)-(?=\s|$)", "0", line))
     line = re.sub(r"\d[\d.:,]*(?:[dhms]\d*|[KMG]B?|%)*", "N", re.sub(r"\bre\d+\b|\bws07\b", _kept, line))
     return " ".join(line.split())
