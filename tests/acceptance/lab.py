@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import json
 import os
 import shutil
@@ -26,7 +27,6 @@ from distribute.core.errors import NobodyAnswers
 from distribute.core.events import Event
 from distribute.core.ids import BatchId
 from distribute.core.recorded import Recorded
-from distribute.nats.broker.embedded import Broker
 from distribute.nats.client.jetstream import call
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.nats.objects.result_names import chunks_of_batch
@@ -89,6 +89,7 @@ class Running:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
+        self._decoder = codecs.getincrementaldecoder("utf-8")()  # a piece may end within a character
         self.out = ""
 
     @property
@@ -111,13 +112,13 @@ class Running:
             while text not in self.out:
                 piece = await self._process.stdout.read(1 << 16)
                 assert piece, f"it ended without {text!r}: {self.out}"
-                self.out += piece.decode()
+                self.out += self._decoder.decode(piece)
 
     async def end(self) -> str:
         """Wait for the end. Returns all of the output."""
         assert self._process.stdout is not None
         async with asyncio.timeout(PATIENCE_S):
-            self.out += (await self._process.stdout.read()).decode()
+            self.out += self._decoder.decode(await self._process.stdout.read(), final=True)
             await self._process.wait()
         return self.out
 
@@ -296,14 +297,14 @@ def command_batch(name: str, jobs: Mapping[str, Any], **meta: Any) -> Json:
 
 @asynccontextmanager
 async def open_lab(
-    folder: Path, nodes: Mapping[str, Sequence[str]], *, lost_s: float = 30.0, broker: Broker | None = None
+    folder: Path, nodes: Mapping[str, Sequence[str]], *, lost_s: float = 30.0
 ) -> AsyncIterator[Lab]:
     """A lab whose nodes have joined. At its end, it checks that nothing of it is left.
 
     If the test or the check fails, it ends what is left.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    processes = Processes(folder, dict(nodes), lost_s, broker)
+    processes = Processes(folder, dict(nodes), lost_s)
     async with processes:
         async with open_cluster(processes.broker.address, "test") as cluster:
             lab = Lab(processes, cluster)

@@ -118,9 +118,9 @@ def until(there: Callable[[], object], process: subprocess.Popen[str] | None = N
     """Poll until something is there, while the process runs that makes it."""
     deadline = time.monotonic() + PATIENCE_S
     while not there():
-        assert process is None or process.poll() is None, (
-            f"it has ended with {process and process.returncode}"
-        )
+        if process is not None and process.poll() is not None:
+            assert there(), f"it has ended with {process.returncode}"  # it may have made it at its end
+            return
         assert time.monotonic() < deadline
         time.sleep(0.01)
 

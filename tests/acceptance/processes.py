@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -39,6 +40,30 @@ def identity_of(folder: Path) -> str:
     return (folder / "lock").read_text().partition("\n")[0]
 
 
+class LabBroker(Broker):
+    """A broker whose port nobody takes while it is away, though other tests start servers all the time."""
+
+    _held: socket.socket | None = None
+
+    async def start(self) -> None:
+        await super().start()
+        self.let_go()
+
+    async def stop(self, *, kill: bool = False) -> None:
+        await super().stop(kill=kill)
+        if self._held is None:
+            self._held = socket.socket()
+            # The broker sets this option, too: so it can listen at the port that we hold.
+            self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._held.bind(("127.0.0.1", self.port))
+
+    def let_go(self) -> None:
+        """Hold the port no more."""
+        if self._held is not None:
+            self._held.close()
+            self._held = None
+
+
 class Processes:
     """Broker, scheduler, archiver and node-runners, each a process of its own, by name."""
 
@@ -46,11 +71,10 @@ class Processes:
         self,
         folder: Path,
         nodes: dict[str, Sequence[str]],
-        lost_s: float = 8.0,
-        broker: Broker | None = None,
+        lost_s: float = 30.0,
     ) -> None:
         self.folder = folder
-        self.broker = broker or Broker(folder / "broker", die_with_parent=True)
+        self.broker = LabBroker(folder / "broker", die_with_parent=True)
         lease = ["--out-of-touch-s", str(lost_s / 2), "--lost-after-s", str(lost_s)]
         # A node of a busy computer must not seem lost: so it beats often if it may be silent but briefly.
         self._beat_s = min(1.0, lost_s / 20)
@@ -84,8 +108,10 @@ class Processes:
     def keeper_of(self, node: str) -> psutil.Process:
         """The process that holds the jobs of a node."""
         wanted = {str(self.folder / node / "keeper"), "--serve"}
-        running = psutil.process_iter(["cmdline"])
-        (keeper,) = [process for process in running if wanted <= set(process.info["cmdline"] or ())]
+        running = psutil.process_iter(["cmdline", "ppid"])
+        found = {one.pid: one for one in running if wanted <= set(one.info["cmdline"] or ())}
+        # A process that it starts has its command line until it begins its own program.
+        (keeper,) = [one for one in found.values() if one.info["ppid"] not in found]
         return keeper
 
     async def cut_power(self, node: str) -> None:
@@ -133,6 +159,7 @@ class Processes:
                     await self.end_keepers()
             finally:
                 await self.broker.stop()
+                self.broker.let_go()
 
     def start(self, name: str) -> None:
         """Start a service that is not running."""
