@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from acceptance.person import PATIENCE_S, Person, runs
+from acceptance.person import PATIENCE_S, Person, runs, until
+from acceptance.slow_link import slow_link
 
 
 def cluster_process(person: Person) -> psutil.Process:
@@ -162,12 +163,13 @@ def test_a_large_pull_that_was_interrupted_resumes(jane: Person) -> None:
     )
     jane.runs("add", file, "--wait")
     digest = jane.runs("logs", "jane/large/big").stdout.split()[0]
-    pull = jane.starts("pull", "jane/large", "--save-dir", "large")
-    # Parts of small files, which are not resumed, have longer words at the end.
-    while not list(jane.home.glob("large/large/.distribute-parts/.*-????????.part")):
+    with slow_link(jane) as server:
+        pull = jane.starts("pull", "jane/large", "--save-dir", "large", "--server", server)
+        # Parts of small files, which are not resumed, have longer words at the end.
+        until(lambda: list(jane.home.glob("large/large/.distribute-parts/.*-????????.part")), pull)
         assert pull.poll() is None, "it has ended before it could be interrupted"
-    pull.kill()
-    pull.communicate()
+        pull.kill()
+        pull.communicate()
     jane.runs("pull", "jane/large", "--save-dir", "large")
     content = (jane.home / "large/large/big/big.bin").read_bytes()
     assert hashlib.sha256(content).hexdigest() == digest

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from acceptance.person import Person
+from acceptance.person import PATIENCE_S, Person, until
+from acceptance.slow_link import slow_link
 
 SMALL = (8 << 20) - 1
 """Larger files are kept when a pull is interrupted, and resumed."""
@@ -73,12 +74,13 @@ def test_a_pull_that_was_ended_is_completed_and_cleaned_up_by_the_next(jane: Per
     name = f"ended{ended_by}"
     command = f"cd distribute_save; for i in $(seq 12); do head -c {SMALL} /dev/zero > f$i; done"
     jane.runs("add", jane.writes(name, {"j": command}), "--wait")
-    pull = jane.starts("pull", f"jane/{name}")
     parts = jane.home / name / ".distribute-parts"
-    while not parts.exists():
+    with slow_link(jane) as server:
+        pull = jane.starts("pull", f"jane/{name}", "--server", server)
+        until(parts.exists, pull)
         assert pull.poll() is None, "it has ended before it could be interrupted"
-    pull.send_signal(ended_by)
-    pull.communicate(timeout=120)
+        pull.send_signal(ended_by)
+        pull.communicate(timeout=PATIENCE_S)
     jane.runs("pull", f"jane/{name}")
     found = {path.name for path in (jane.home / name).rglob("*") if path.is_file()} - {"stdout.txt"}
     assert found == {".distribute-pulled.jsonl", *(f"f{number}" for number in range(1, 13))}
