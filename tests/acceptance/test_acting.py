@@ -72,7 +72,7 @@ def test_failed_jobs_run_again_and_what_was_built_and_succeeded_is_kept(jane: Pe
     jane.runs("wait", "jane/mended")
     assert jane.asks("status", "jane/mended")["state"] == "completed"
     jane.runs("pull", "mended")
-    (table,) = jane.home.rglob("table.txt")
+    (table,) = (jane.home / "mended").rglob("table.txt")
     assert table.read_text().split() == [f"input/results/{job}/again.txt" for job in ("flaky", "other")]
     assert (jane.home / "good").read_text() == "ran\n"
     assert (jane.home / "builds").read_text() == "built\n"
