@@ -17,6 +17,7 @@ from acceptance.cluster_kit import person_with_cluster
 from acceptance.lab import open_lab
 from acceptance.person import PATIENCE_S, Person, runs, until
 from container_kit import build_image, busybox_image, definition, need_apptainer
+from distribute.system import write_whole
 
 FROM_THE_NET = "Bootstrap: docker\nFrom: alpine:3.22\n"
 """How the definition file of the template begins, behind its comment."""
@@ -85,7 +86,7 @@ async def test_a_job_in_a_container_outlives_its_runner(tmp_path: Path) -> None:
             joined = await lab.event("joined", node="ws1", after=started.seq)
             assert len(getattr(joined.event, "keeps", ())) == 1
             (inputs,) = (lab.folder / "ws1" / "work").glob("*/job/input")
-            (inputs / "go").write_text(code)
+            write_whole(inputs / "go", code.encode())  # the job reads it as soon as it is there
             await lab.over(name)
             job = (await lab.jobs(name))["job"]
             assert (job["attempt"], job["exit_code"], job["node"]) == (1, int(code), "ws1")

@@ -19,15 +19,15 @@ BATCH = {
 async def test_a_copied_folder_leaves_the_original_its_jobs(tmp_path: Path) -> None:
     end, go = tmp_path / "end", tmp_path / "go"
     jobs = {name: command.format(end=end, go=go) for name, command in BATCH.items()}
-    async with open_lab(tmp_path / "lab", {"ws1": ["--cpus", "2"]}) as lab:
+    async with open_lab(tmp_path / "lab", {"ws1": ["--cpus", "2"]}, lost_s=300.0) as lab:
         await lab.add(command_batch("lab/b", jobs))
         for job in jobs:
             await lab.event("started", batch="lab/b", where=lambda event, job=job: event.job == job)
         copy(lab, "ws1", "twin")
         await assert_refused(lab, "twin", "the name 'ws1' is in use by another node-runner")
         lab.processes.end("ws1", signal.SIGKILL)
-        end.touch()
         copy(lab, "ws1", "ws2", "--name=ws2", "--cpus", "2")
+        end.touch()  # `cp` fails if the keeper's files change meanwhile
         lab.processes.start("ws2")
         joined = (await lab.event("joined", node="ws2")).event
         assert isinstance(joined, ev.Joined)

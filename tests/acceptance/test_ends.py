@@ -137,13 +137,13 @@ async def test_a_build_is_seen_and_followed_while_it_runs(lab: Lab) -> None:
     assert "being built on one for " in shown
     assert "`distribute logs -f lab/seen` shows what it prints" in shown
     assert re.search(
-        r"^one +building .* lab/seen for \d+s", (await lab.distribute("nodes")).out, re.MULTILINE
+        r"^one +building .* lab/seen for \d+[ms]", (await lab.distribute("nodes")).out, re.MULTILINE
     )
     async with asyncio.timeout(PATIENCE_S):
         while "compiling\n" not in (logs := await lab.distribute("logs", "lab/seen")).out:
             pass  # what is printed is sent every half second
     assert "==> one (being built) <==\ncompiling\n" in logs.out
-    assert re.search(r"lab/seen is being built on one \(for \d+s so far\); -f follows it", logs.err)
+    assert re.search(r"lab/seen is being built on one \(for [\dms ]+ so far\); -f follows it", logs.err)
     silent = "lab/seen/job has printed nothing yet: it is building on one; `distribute logs -f lab/seen`"
     assert silent in (await lab.distribute("logs", "lab/seen/job")).err
     following = await lab.start("logs", "-f", "lab/seen")
@@ -170,7 +170,7 @@ async def test_a_batch_can_be_killed_during_its_build(lab: Lab) -> None:
     """All processes of the build end, what it printed is kept, and a new batch of this name can be built."""
     begun = lab.folder / "build begun"
     batch = command_batch("lab/long build", {"job": "true"}, capabilities=["one"])
-    batch["command"]["initialize"] = {"build": f"touch '{begun}'; {STUBBORN}"}
+    batch["command"]["initialize"] = {"build": STUBBORN.replace("echo began", f"echo began; touch '{begun}'")}
     await lab.add(batch)
     async with asyncio.timeout(120):
         while not begun.exists():  # noqa: ASYNC110 - only the file shows that the build runs

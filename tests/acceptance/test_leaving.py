@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -233,16 +234,37 @@ async def test_all_services_end_on_request_without_a_broker(lab: Lab) -> None:
     await batch.ends_once_at(again.node)
 
 
+HIDES = """
+import os, signal, sys, time
+if os.fork() == 0:
+    if os.fork() == 0:
+        # It is asked to end as soon as the keeper sees it: SIGTERM waits until its program handles it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        os.setsid()
+        os.execve(sys.argv[1], sys.argv[1:], os.environ | {"DISTRIBUTE_ATTEMPT_ID": "nobody"})
+    os._exit(0)
+time.sleep(1000)
+"""
+RESISTS = """
+import os, signal, sys, time
+asked, pid = sys.argv[1:]
+with open(pid, "w") as file:
+    file.write(str(os.getpid()))
+signal.signal(signal.SIGTERM, lambda *_: open(asked, "w").close())
+signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+while True:
+    time.sleep(0.05)
+"""
+
+
 async def test_a_node_beats_while_it_ends_a_process_that_resists(lab: Lab) -> None:
     """Here it resists for two seconds of grace; a process that hangs in a broken disk, for half a minute.
 
     The node beats ten times meanwhile, so that a busy computer has time for two of them.
     """
     asked, pid = lab.folder / "asked to end", lab.folder / "pid of the one that resists"
-    resists = lab.folder / "resists.sh"
-    resists.write_text(f"trap 'touch \"{asked}\"' TERM; echo $$ > '{pid}'; while :; do sleep 0.05; done")
-    hides = f"(DISTRIBUTE_ATTEMPT_ID=nobody setsid sh '{resists}' &); exec sleep 1000"
-    await lab.add(command_batch("lab/resists", {"job": hides}))
+    hides = [sys.executable, "-c", HIDES, sys.executable, "-c", RESISTS, str(asked), str(pid)]
+    await lab.add(command_batch("lab/resists", {"job": {"command": hides}}))
     started = (await lab.event("started", batch="lab/resists")).event
     assert isinstance(started, ev.Started)
     async with asyncio.timeout(SECONDS):

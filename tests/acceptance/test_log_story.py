@@ -18,7 +18,7 @@ from distribute_services.node_runner.host.run_as import AS_ROOT
 @pytest.fixture
 async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
     """A lab whose services are at work before its node joins."""
-    async with open_lab(tmp_path / "lab", {}, lost_s=4.0) as lab:
+    async with open_lab(tmp_path / "lab", {}, lost_s=8.0) as lab:
         await lab.logged("scheduler", "scheduling from event")
         await lab.logged("archiver", "archiving from event")
         lab.processes.add_node("ws07", ["--cpus", "2"])
@@ -37,7 +37,7 @@ async def test_a_nodes_loss_and_return_and_its_jobs_are_told(lab: Lab) -> None:
     gate = lab.folder / "gate"
     waits = f"until test -e '{gate}'; do sleep 0.05; done; exit 3"
     await lab.add(command_batch("lab/told", {"good": "true", "broken": waits}))
-    await lab.event("started", batch="lab/told")
+    await lab.event("started", batch="lab/told", where=lambda event: event.job == "broken")
     pid = lab.processes.pids["ws07"]
     os.kill(pid, signal.SIGSTOP)
     try:

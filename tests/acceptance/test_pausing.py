@@ -168,8 +168,9 @@ async def test_an_interrupted_countdown_claims_no_end_of_a_pause_that_it_could_n
     assert "can't be asked" in last
     assert "its pause ends by itself, by " in last
     assert running.code == 1
+    before = await lab.cluster.log.last_seq()
     lab.processes.start(NODE)
-    await lab.event("paused", node=NODE)
+    await lab.event("paused", node=NODE, after=before)
     await lab.distribute("resume", "--node", NODE)
 
 

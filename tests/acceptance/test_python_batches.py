@@ -82,8 +82,10 @@ def test_every_method_can_be_awaited_and_called_where_a_loop_runs(here: Path) ->
     async def program() -> None:
         batch = sweep_of("awaited")
         await batch.submit_async()
-        ended, _ = await asyncio.gather(batch.wait_async(), batch.status_async())
+        ended = await batch.wait_async()
         assert ended["state"] == "completed"
+        status, why = await asyncio.gather(batch.status_async(), batch.why_async("re100-modela"))
+        assert (status["state"], why["waits_for"]) == ("completed", None)
         folders = await batch.results_async()
         records = await batch.records_async()
         assert sorted(folders) == sorted(record["job"] for record in records)
@@ -198,7 +200,7 @@ def test_all_that_is_wrong_is_told_before_anything_is_sent(here: Path) -> None:
 @pytest.fixture(scope="module")
 def known(jane: Person, tmp_path_factory: pytest.TempPathFactory) -> None:
     with as_person(jane, tmp_path_factory.mktemp("known")):
-        one_job("known").submit()
+        one_job("known").submit().wait()  # the scheduler has heard of it
 
 
 UNKNOWN: dict[str, Callable[[distribute.Batch], object]] = {

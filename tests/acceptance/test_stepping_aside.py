@@ -43,7 +43,8 @@ async def test_a_job_that_a_long_pause_holds_can_save_its_state_and_runs_again(t
     options = ["--vacate-after-s", "1", "--grace-s", "30"]
     async with open_lab(tmp_path / "lab", {NODE: options}) as lab:
         await lab.add(command_batch("lab/long", {"job": SAVES}))
-        await lab.event("started", batch="lab/long")
+        follower = await lab.start("logs", "-f", "lab/long/job")
+        await follower.until("begins")  # a job counts as started before it handles SIGTERM
         await lab.distribute("pause", "--node", NODE, "--detach", "--reason", "a talk")
         yielded = (await lab.event("yielded", batch="lab/long")).event
         assert yielded.reason == "its node was paused for 1s: a talk"
