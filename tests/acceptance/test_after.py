@@ -63,7 +63,7 @@ def test_a_batch_that_can_wait_for_nothing_is_refused(jane: Person) -> None:
 
 
 def test_batches_that_would_wait_for_each_other_are_refused(jane: Person) -> None:
-    jane.runs("add", writes(jane, "first", command="sleep 60"))
+    jane.runs("add", writes(jane, "first", command="sleep 1000"))
     jane.runs("add", writes(jane, "then", ", after: [first]"))
     process = jane.starts("add", writes(jane, "first", ", after: [then]"), "--replace", "--yes")
     said = process.communicate(timeout=PATIENCE_S)[1]

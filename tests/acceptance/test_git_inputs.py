@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from acceptance.person import Person
+from acceptance.person import PATIENCE_S, Person
 from config_kit import put
 from git_kit import git, repository
 
@@ -30,7 +30,7 @@ def repo(jane: Person) -> Path:
 def cluster(jane: Person) -> Iterator[None]:
     jane.runs("up", "--nodes", "1", "--cpus", "2", "--detach")
     yield
-    jane.starts("down").communicate(timeout=60)
+    jane.starts("down").communicate(timeout=PATIENCE_S)
 
 
 def writes(jane: Person, batch: str) -> str:

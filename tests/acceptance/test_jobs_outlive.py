@@ -158,7 +158,7 @@ async def test_a_job_that_was_given_away_meanwhile_is_ended(tmp_path: Path) -> N
 @pytest.mark.parametrize("is_paused", [False, True])
 async def test_jobs_whose_runner_does_not_come_back_are_ended(tmp_path: Path, is_paused: bool) -> None:
     job = "setsid sleep 1000 & test $DISTRIBUTE_ATTEMPT -gt 1 || sleep 1000"
-    async with open_lab(tmp_path, {"ws1": ["--cpus", "1", "--max-unseen-s", "2"]}) as lab:
+    async with open_lab(tmp_path, {"ws1": ["--cpus", "1", "--max-unseen-s", "5"]}) as lab:
         await lab.add(command_batch("lab/b", {"job1": job}))
         await lab.event("started", batch="lab/b")
         if is_paused:

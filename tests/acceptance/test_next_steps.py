@@ -45,7 +45,7 @@ def test_next_steps_work_as_pasted_into_a_new_shell(tmp_path: Path) -> None:
             env=variables,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
     finally:
@@ -78,7 +78,7 @@ def test_a_demo_can_be_run_again(tmp_path: Path) -> None:
             env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
             check=False,
         )
         assert ended.returncode == 0, ended.stderr

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from acceptance.person import Person, until
+from acceptance.person import PATIENCE_S, Person, until
 from ports_kit import free_port
 
 JOBS = """---
@@ -112,7 +112,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield found
         for process in (node, head):
             process.send_signal(signal.SIGINT)
-            assert process.wait(60) == 0
+            assert process.wait(PATIENCE_S) == 0
 
 
 def _have_program(folder: Path, name: str) -> None:
@@ -239,4 +239,4 @@ def test_the_nodes_file_of_the_last_start_counts(tmp_path: Path) -> None:
             assert {node["node"]: node["listed"] for node in found} == listed
             assert {node["state"] for node in found} <= {"expected"}
             head.send_signal(signal.SIGINT)
-            assert head.wait(60) == 0
+            assert head.wait(PATIENCE_S) == 0

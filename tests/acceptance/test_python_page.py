@@ -19,7 +19,7 @@ from acceptance.cluster_kit import as_person, person_with_cluster
 from acceptance.pages import ROOT
 from acceptance.person import Person
 
-SECONDS = 200
+SECONDS = 400
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -91,6 +91,7 @@ def test_the_notebook_works_from_a_sweep_to_a_plot(jane: Person, tmp_path: Path)
             notebook,
             config=sockets,
             timeout=SECONDS,
+            startup_timeout=SECONDS,
             kernel_name="python3",
             resources={"metadata": {"path": str(tmp_path)}},
         ).execute()

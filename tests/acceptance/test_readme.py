@@ -18,7 +18,7 @@ NOT_OF_THE_CHECKOUT = shutil.ignore_patterns(
 )
 NO_INDEX = ("No matching distribution found", "Failed to establish a new connection")
 PYTHON = Path(sys.executable).resolve().parent
-SECONDS = 400
+SECONDS = 1200
 LINES_OF_THE_FIRST_MINUTE = 10
 NEW_SHELL = ". ~/.distribute/bin/activate\n"
 """What the README says to type first in a new shell."""

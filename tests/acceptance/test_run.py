@@ -98,7 +98,7 @@ def test_results_are_those_of_a_cluster_byte_for_byte(jane: Person) -> None:
         {"name": "odd", "command": ODD},
         {"name": "own", "command": "cat input/*; cp made distribute_save", "required_files": ["own"]},
         {"name": "fails", "command": "echo half > distribute_save/half; echo wrong >&2; exit 3"},
-        {"name": "slow", "command": f"echo begun; {LOOP}", "timeout": "1s", "grace": "0s"},
+        {"name": "slow", "command": f"echo begun; {LOOP}", "timeout": "3s", "grace": "0s"},
         {"name": "silent", "command": "true"},
         {"name": "again", "command": "echo $DISTRIBUTE_ATTEMPT >> distribute_save/$DISTRIBUTE_ATTEMPT;"
          " [ $DISTRIBUTE_ATTEMPT = 2 ]", "retries": 1},
@@ -144,7 +144,7 @@ def test_jobs_that_fit_beside_one_another_run_together(jane: Person) -> None:
     jobs = {
         me: meet.format(home=jane.home, me=me, other=other) for me, other in (("one", "two"), ("two", "one"))
     }
-    jane.runs("run", jane.writes("b", jobs, timeout="50s"))
+    jane.runs("run", jane.writes("b", jobs, timeout="100s"))
     cores = {(results(jane) / name / "stdout.txt").read_text().rpartition(": ")[2] for name in jobs}
     assert len(cores) == 2, "each is pinned to its own core"
 

@@ -146,7 +146,7 @@ async def test_a_kept_build_is_used_again(lab: Lab) -> None:
 async def test_all_processes_of_the_other_user_are_ended(lab: Lab, how: str) -> None:
     lasts = "time.sleep(1000)" if how != "exit" else ""
     (lab.folder / "daemon.py").write_text(f"{DAEMON}\n{lasts}\n")
-    job = {"command": "python3 input/daemon.py; echo ended", **({"timeout": 4} if how == "timeout" else {})}
+    job = {"command": "python3 input/daemon.py; echo ended", **({"timeout": 12} if how == "timeout" else {})}
     batch = command_batch(f"lab/{how}", {"job": job})
     batch["command"]["initialize"] = {"required_files": [str(lab.folder / "daemon.py")]}
     await lab.add(batch)

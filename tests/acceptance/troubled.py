@@ -24,7 +24,7 @@ JOBS: dict[str, Any] = {
 
 @asynccontextmanager
 async def open_troubled_lab(folder: Path) -> AsyncIterator[Lab]:
-    async with open_lab(folder, {NODE: ["--cpus", "8", "--max-pause-s", "600"]}, lost_s=4.0) as lab:
+    async with open_lab(folder, {NODE: ["--cpus", "8", "--max-pause-s", "600"]}, lost_s=8.0) as lab:
         yield lab
 
 
