@@ -252,6 +252,15 @@ def test_a_clock_that_jumps_is_no_person_who_resumes(jump_s: float) -> None:
     assert at.pause is not None
 
 
+def test_a_clock_that_is_set_back_right_after_a_pause_began_is_no_person_who_resumes() -> None:
+    at = Desk(AT_NIGHT)
+    at.wait(1)
+    assert at.left_s == at.cap_s
+    at.offset -= 3600
+    at.wait(at.cap_s + 60)
+    assert at.reason == Cause.HOURS.value, "the pause that ended by itself is followed by another"
+
+
 def test_a_sleep_of_the_computer_is_no_person_who_resumes() -> None:
     """The monotonic clock stands still meanwhile, and the pause is over by the clock on the wall."""
     at = desk()

@@ -90,7 +90,9 @@ class OwnPauses:
         self._began_at = self._ends_at = 0.0
         """When the known pause was first seen, and when it ends, by the monotonic clock."""
         self._last: Begin | End | None = None
-        """What this node has done about the known pause."""
+        """What this node has done about the known pause, when it looked last."""
+        self._looked = 0.0, 0.0
+        """When that was, by both clocks."""
         self._settled_at: float | None = None
 
     def look(
@@ -105,7 +107,7 @@ class OwnPauses:
         self._note(paused, causes, now, time)
         wanted = [wish for wish in wishes if wish.cause not in self.overruled]
         step = self._step(max(wanted, key=lambda wish: wish.duration_s, default=None), paused, now)
-        self._last = step
+        self._last, self._looked = step, (now, time)
         return step
 
     # --- what the terms demand -----------------------------------------------------------------------
@@ -149,6 +151,10 @@ class OwnPauses:
         # A new pause may look like the one before, if the clock was set meanwhile.
         if paused != self._known or isinstance(self._last, Begin):
             self._known, self._began_at = paused, now
+            if isinstance(self._last, Begin) and paused is not None and paused.by is None:
+                # It began when we looked last. The clock may have been set back since.
+                looked_at, looked_time = self._looked
+                time = max(time, looked_time + now - looked_at)
             self._ends_at = now + (paused.until - time if paused is not None else 0.0)
 
     def _step(self, wanted: _Wish | None, paused: Pause | None, now: float) -> Begin | End | None:
