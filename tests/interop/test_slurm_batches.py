@@ -329,6 +329,9 @@ def test_a_job_is_warned_and_ended_at_its_timeout_with_its_results(tmp_path: Pat
     for part in ("0.sh", "1.sh"):  # so that the test takes no minutes
         path = out / "scripts" / part
         path.write_text(path.read_text().replace("timeout=100.000", "timeout=20.000"))
+    for part in ("0.sbatch", "1.sbatch"):  # SLURM would warn when it next looks, some time in half a minute
+        path = out / "scripts" / part
+        path.write_text(path.read_text().replace("#SBATCH --signal=B:USR1@177\n", ""))
     slurm.run("sh", "schedule_jobs.sh", cwd=out)
     slurm.run("cat", tmp_path / "ready")
     # As SLURM sends it, in due time.
