@@ -174,13 +174,13 @@ def _decode_small(data: bytes) -> Event:
         event = _validate_json(data)
     except ValidationError as error:
         event = _decode_old(_parsed(data), error)
-    _check_author(event)
+    if (why := wrong_author(event)) is not None:
+        raise _by_wrong_author(event, why)
     return event
 
 
-def _check_author(event: Event) -> None:
-    if (why := wrong_author(event)) is not None:
-        raise UnreadableEvent(f"not a valid {event.type!r} event: {why}")
+def _by_wrong_author(event: Event, why: str) -> UnreadableEvent:
+    return UnreadableEvent(f"not a valid {event.type!r} event: {why}")
 
 
 def _decode_large(data: bytes, *, whole: bool) -> Event:
@@ -201,7 +201,8 @@ def _decode_large(data: bytes, *, whole: bool) -> Event:
         event.__pydantic_serializer__.to_json(event, exclude_none=True)
     ):
         raise UnreadableEvent(f"not a valid {event.type!r} event: it has unknown fields")
-    _check_author(event)
+    if (why := wrong_author(event)) is not None:
+        raise _by_wrong_author(event, why)
     return event
 
 

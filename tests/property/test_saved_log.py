@@ -141,3 +141,13 @@ def test_the_digest_of_a_line_covers_all_of_it_and_the_line_before() -> None:
     first = chain.seal(b'{"a":1')
     assert first[-TAIL_BYTES - 1 :].startswith(b',"sha256":"')
     assert chain.seal(b'{"b":1') != other.seal(b'{"b":1')
+
+
+def test_a_chain_takes_the_lines_before_the_first_that_was_altered() -> None:
+    sealing = Chain()
+    lines = [sealing.seal(b'{"a":%d' % number)[:-1] for number in range(6)]
+    altered = [*lines[:3], lines[3].replace(b'"a":3', b'"a":4'), *lines[4:]]
+    chain = Chain()
+    assert chain.take(altered[:2]) == 2
+    assert chain.take(altered[2:]) == 1
+    assert chain.take(lines[3:]) == 3, "it goes on behind the last that it took"

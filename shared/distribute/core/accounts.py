@@ -113,11 +113,11 @@ def shape_order(shape: Shape) -> tuple[list[str], int, int, int, tuple[int | str
 
 def judge(state: State, batch: BatchState, row: int, suspect: str | None, event: ev.Finished) -> None:
     """Update the nodes' records of fast failures. `suspect`: the node where the job failed fast before."""
-    key = JobKey(batch.id, row)
     shape = batch.group_of(row).shape
     suspected = state.nodes.get(suspect) if suspect is not None and suspect != event.node else None
     if suspected is not None:
-        _clear_or_blame(suspected, record_of(suspected, shape), key, succeeded=event.succeeded)
+        record = record_of(suspected, shape)
+        _clear_or_blame(suspected, record, JobKey(batch.id, row), succeeded=event.succeeded)
     node = state.nodes.get(event.node)
     if node is None:
         return
@@ -130,7 +130,7 @@ def judge(state: State, batch: BatchState, row: int, suspect: str | None, event:
     elif batch.suspects.get(row) == node.name:
         if node.quarantined is not None and state.time >= node.quarantined_until:
             lift_quarantine(node)  # it ended by itself, and the record begins anew
-        record.fast_failures[key] = None
+        record.fast_failures[JobKey(batch.id, row)] = None
         if len(record.fast_failures) > MAX_FAST_FAILURES:
             del record.fast_failures[next(iter(record.fast_failures))]
 

@@ -155,7 +155,7 @@ def of_another_batch(
     batch has the name. `assigned` and `build_started` begin what all others about attempts and builds follow
     from (`_not_continuing`). Old versions did not name the submission.
     """
-    if event.submission in {None, batch.submission}:
+    if event.submission is None or event.submission == batch.submission:
         return None
     return "it is about another batch of the same name"
 

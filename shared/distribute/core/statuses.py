@@ -10,10 +10,12 @@ from distribute.core.state import BatchState, Status
 
 def set_status(batch: BatchState, row: int, status: Status) -> None:
     """Move one job to a status, and keep the counts."""
-    batch.counts[batch.status[row]] -= 1
-    batch.counts[status] += 1
-    batch.status[row] = status
-    batch.forgiven.discard(row)
+    counts, statuses = batch.counts, batch.status
+    counts[statuses[row]] -= 1
+    counts[status] += 1
+    statuses[row] = status
+    if batch.forgiven:
+        batch.forgiven.discard(row)
 
 
 def move_all(batch: BatchState, origin: Status, target: Status) -> None:

@@ -72,10 +72,22 @@ class Chain:
 
     def check(self, line: bytes) -> None:
         """Take the next line, without its end. Raises `Damaged` if its digest is wrong."""
-        digest = _sha256(self._digest + line[:-TAIL_BYTES]).digest()
-        if line[-TAIL_BYTES:] != _TAIL % hexlify(digest):
+        if not self.take([line]):
             raise Damaged("its digest is not that of its text and the lines before")
+
+    def take(self, lines: Sequence[bytes]) -> int:
+        """Take the next lines, without their ends. Returns how many have their digests.
+
+        That is all of them, or those before the first whose digest is wrong.
+        """
+        digest = self._digest
+        for taken, line in enumerate(lines):
+            before, digest = digest, _sha256(digest + line[:-TAIL_BYTES]).digest()
+            if line[-TAIL_BYTES:] != _TAIL % hexlify(digest):
+                self._digest = before
+                return taken
         self._digest = digest
+        return len(lines)
 
 
 class Header(NamedTuple):

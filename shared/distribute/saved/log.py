@@ -98,7 +98,10 @@ class SavedLog:
             yield [], []
             if raws and raws[-1].seq <= after:
                 continue
-            some = [raw for raw in raws if after < raw.seq <= last and (is_all or may_be_wanted(raw.payload))]
+            if is_all and raws and after < raws[0].seq and raws[-1].seq <= last:
+                some = raws
+            else:
+                some = [raw for raw in raws if after < raw.seq <= last and may_be_wanted(raw.payload)]
             for first in range(0, len(some), _DECODED_AT_ONCE):
                 few = some[first : first + _DECODED_AT_ONCE]
                 records = self._decoded(few)

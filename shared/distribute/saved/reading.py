@@ -81,15 +81,17 @@ class SavedFile:
         line, seq, events = 1, 0, 0
         try:
             for first, lines in self._lines():
+                taken = chain.take(lines)
                 raws: list[Raw] = []
-                for line, text in enumerate(lines, start=first):
-                    chain.check(text)
+                for line, text in enumerate(lines[:taken], start=first):
                     if line > 1:
                         raw = read_event(text)
                         seq = check_order((raw,), seq)
                         raws.append(raw)
+                line = first + taken
+                if taken < len(lines):
+                    chain.check(lines[taken])  # raises
                 events += len(raws)
-                line += 1
                 yield raws
             self._check_last_line(chain, events, seq)
         except Damaged as error:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import timedelta, timezone
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from distribute.codec import decode, encode
 from distribute.core import events as ev
+from distribute.core.event_base import EARLIEST, LATEST
 from distribute.core.fold import apply
 from distribute.core.ids import BatchId, JobId
+from distribute.core.outcomes import lag_s
 from distribute.core.projections.attempts import JobAttempts
 from distribute.core.recorded import Recorded
 from distribute.core.state import State
@@ -63,3 +68,17 @@ def test_a_job_whose_nodes_clock_is_set_back_ends_no_earlier_than_it_can_have() 
     back = make.finished().model_copy(update={"time": make.EPOCH - timedelta(days=1)})
     apply(state, Recorded(state.seq + 1, state.time + 70, back))
     assert state.batches[SWEEP].outcomes.finished_at[0] == pytest.approx(assigned_at + 60)
+
+
+@given(
+    st.timedeltas(timedelta(0), LATEST - EARLIEST),
+    st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes))),
+)
+def test_a_lag_is_to_the_last_bit_the_same_in_every_time_zone_and_process(
+    after: timedelta, zone: timezone
+) -> None:
+    """It is in the state, whose digests are compared."""
+    event = make.claimed().model_copy(update={"time": (EARLIEST + after).astimezone(zone)})
+    read = decode(encode(event))
+    assert isinstance(read, ev.Claimed)
+    assert lag_s(1e9, event) == lag_s(1e9, read) == 1e9 - event.time.timestamp()
