@@ -9,6 +9,7 @@ import typer
 
 from distribute_cli.completing import complete_batch
 from distribute_cli.session import Session
+from distribute_cli.shown_batch import show_batch
 from distribute_cli.verbs import verb
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ async def _show(
             session.output.past(past)
             return
         named = await find_batch(queries, batch)
-        session.output.batch(await queries.batch(named, most=session.output.most_jobs))
+        await show_batch(session.output, cluster, queries, named, most=session.output.most_jobs)
 
 
 async def _verify(output: Output, cluster: Cluster) -> int:

@@ -9,6 +9,7 @@ import typer
 
 from distribute_cli.nodes_file import NodesFileOption, warn_of_nodes_file
 from distribute_cli.session import Session, user_name
+from distribute_cli.shown_batch import show_batch
 from distribute_cli.targets import ShownArgument
 from distribute_cli.verbs import verb
 
@@ -90,12 +91,7 @@ async def status(
             session.output.job(await read_story(cluster, queries, named))
             return
         most = None if every else session.output.most_jobs
-        document = await queries.batch(named, states=states, most=most)
-        if session.output.has_parameters:
-            from distribute.client.submitted import add_submitted
-
-            await add_submitted(cluster, named, document)
-        session.output.batch(document)
+        await show_batch(session.output, cluster, queries, named, states=states, most=most)
 
 
 def _refuse_states(states: list[str] | None, possible: frozenset[str], what: str) -> None:

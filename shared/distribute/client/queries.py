@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         WhyDocument,
     )
     from distribute.core.ids import BatchId, JobId
+    from distribute.core.projections.course import Course
     from distribute.core.state import State
     from distribute.ports import Cluster
 
@@ -75,6 +76,12 @@ class Queries:
         if "error" in answer:
             raise no_such_batch(batch)
         return cast("BatchWithJobs", answer)
+
+    async def course(self, batch: BatchId) -> Course:
+        """How far a batch has come, and by which submission."""
+        from distribute.client.batch_log import read_standing
+
+        return (await read_standing(self._cluster, batch)).course
 
     async def has(self, batch: BatchId) -> bool:
         """Is there such a batch?"""

@@ -12,12 +12,14 @@ from distribute.core.agenda import Agenda
 from distribute.core.errors import InputError
 from distribute.core.fold import apply
 from distribute.core.listing import rfc3339
+from distribute.core.projections.course import Course
 from distribute.core.state import State
 from distribute.core.views import batches_view, ignored_view, nodes_view
 from distribute.ports import OnDone, tell_nobody
 
 if TYPE_CHECKING:
     from distribute.client.replay_documents import PastDocument
+    from distribute.core.ids import BatchId
     from distribute.ports import Cluster, EventLog
 
 
@@ -83,6 +85,10 @@ class PastQueries(Queries):
             **nodes_view(Agenda(state, now=self._now), {}),
         }
         return cast("PastDocument", document)
+
+    async def course(self, batch: BatchId) -> Course:
+        """How far a batch had come, and by which submission. Raises `Refused` if there was none."""
+        return Course.of((await self._fold_with(batch, None)).batches[batch])
 
     async def _ask(self, verb: str, question: dict[str, Any]) -> None:
         """Ask nobody: services know only the present."""

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from distribute.client.queries import Queries
-from distribute.client.submitted import add_submitted
+from distribute.client.submitted import read_batch
 
 if TYPE_CHECKING:
     from distribute.core.ids import BatchId
@@ -19,8 +19,7 @@ OUTCOME = ("state", "exit_code", "node", "wall_s", "cpu_s", "max_rss_bytes", "at
 
 async def read_records(cluster: Cluster, batch: BatchId) -> list[dict[str, Any]]:
     """One dict a job, in the order of submission."""
-    standing = await Queries(cluster).batch(batch)
-    await add_submitted(cluster, batch, standing)
+    standing = await read_batch(cluster, Queries(cluster), batch)
     return [
         {"job": job["job"], **_renamed(job["parameters"]), **{key: job.get(key) for key in OUTCOME}}
         for job in standing["job_list"]

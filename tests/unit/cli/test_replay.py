@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,12 @@ import pytest
 
 from distribute.core.errors import InputError
 from distribute.saved.writing import save
+from distribute.testing import builders as make
+from distribute_cli.commands.replay import replay
+from distribute_cli.commands.status import status
 from distribute_cli.output.clock import as_of, now
 from distribute_cli.output.drawing import span
+from distribute_cli.output.plain_output import JsonOutput
 from distribute_cli.output.table_output import TableOutput
 from distribute_cli.output.verified import verified_lines
 from distribute_cli.session import Session, Where
@@ -97,6 +102,26 @@ async def test_readers_of_one_batch_are_told_that_it_is_one(
         async with Session(Where(saved=path), TableOutput()).cluster():
             pass
         assert told in capsys.readouterr().err if told else not capsys.readouterr().err
+
+
+async def test_the_present_is_replayed_as_status_shows_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    swept = make.submitted(make.batch([make.job("job1", parameters={"re": 100})], batch="swept"))
+    path = tmp_path / "log.gz"
+    await save(memory_log([*STORY, swept]), path, HEADER)
+    session = Session(Where(saved=path), JsonOutput())
+
+    async def shown(asking: Awaitable[object]) -> dict[str, Any]:
+        await asking
+        document: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return document
+
+    for batch in ("lab/swept", "lab/sweep"):
+        present = await shown(status(session, batch))
+        assert {"git", "job_list"} <= present.keys()
+        assert await shown(replay(session, batch, seq=len(STORY) + 1)) == present
+    assert present["job_list"][0]["parameters"] == {}
 
 
 def said(**other: Any) -> str:

@@ -11,12 +11,15 @@ import pytest
 from client_kit import MemoryCluster
 from distribute.client.exporting import export
 from distribute.client.replaying import PastQueries, state_at
+from distribute.client.submitted import read_batch
 from distribute.client.verifying import REST, verify
 from distribute.client.words import local_time
 from distribute.core import accounts, verification
 from distribute.core.errors import InputError, IntegrityError, Refused
 from distribute.core.fold import apply
+from distribute.core.git_commit import GitCommit
 from distribute.core.ids import BatchId
+from distribute.core.specs import InputFolder
 from distribute.core.state import State
 from distribute.memory.queries import MemoryQueries
 from distribute.ports import Only
@@ -214,3 +217,29 @@ async def test_one_batch_is_exported_with_the_events_of_nodes(cluster: Any, tmp_
     with pytest.raises(Refused, match="there is no batch lab/none"):
         await export(cluster, tmp_path / "none.gz", name="", batch=BatchId("lab", "none"))
     assert not (tmp_path / "none.gz").exists()
+
+
+async def test_a_batch_is_shown_with_what_the_submission_told_that_counted_then(cluster: Any) -> None:
+    commit = GitCommit(commit="1a" * 20, ref="main")
+    folder = InputFolder(
+        alias="code", sha256="0" * 64, listing_bytes=1, content="0" * 64, entries=1, size_bytes=1, git=commit
+    )
+    before = make.batch([make.job("job1", parameters={"re": 100})], folders=(folder,))
+    after = make.batch([make.job("job1", parameters={"re": 400})])
+    cluster.log = memory_log(
+        [
+            *(make.submitted(before), make.kill_requested(), make.completed(state="killed"), make.deleted()),
+            make.submitted(after),
+        ]
+    )
+
+    async def shown(seq: int) -> tuple[Any, list[str]]:
+        queries = PastQueries(cluster, await state_at(cluster.log, seq=seq), START + seq)
+        document = await read_batch(cluster, queries, before.id)
+        return document["job_list"][0]["parameters"], [one["commit"] for one in document["git"]]
+
+    assert await shown(1) == ({"re": 100}, ["1a" * 20])
+    assert await shown(3) == ({"re": 100}, ["1a" * 20])
+    assert await shown(5) == ({"re": 400}, [])
+    with pytest.raises(Refused, match="there is no batch lab/sweep"):
+        await shown(4)
