@@ -15,6 +15,7 @@ from distribute.core.words import counted, few
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from distribute.core.projections.course import Course
     from distribute_cli.session import Session
 
 ENDS = ("succeeded", "failed", "killed")
@@ -68,8 +69,9 @@ async def collect_folder(session: Session, folder: Path, how: How) -> None:
         output.done(f"{name} would be collected: {_told(ends)}", {**document, "jobs": _jobs(ends)})
         return
     async with session.cluster(named="now") as cluster:
+        seen: Course | None = None
         if how.replace:
-            document |= await agree_to_replace(
+            seen, replaced = await agree_to_replace(
                 cluster,
                 session.queries(cluster),
                 output,
@@ -79,6 +81,7 @@ async def collect_folder(session: Session, folder: Path, how: How) -> None:
                 force=how.force,
                 dry=False,
             )
+            document |= replaced
         with (
             output.bar("sending inputs", of_bytes=True) if run.sources else nullcontext(NoBar()) as sending,
             output.bar("collecting jobs") as collecting,
@@ -88,6 +91,7 @@ async def collect_folder(session: Session, folder: Path, how: How) -> None:
                 session.person,
                 run,
                 replace=how.replace,
+                seen=seen,
                 force=how.force,
                 on_bytes=sending.update,
                 on_job=collecting.update,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from distribute.client.replacing import Replacement
     from distribute.config.loading import LoadedBatch
     from distribute.core.ids import BatchId
+    from distribute.core.projections.course import Course
     from distribute.core.specs import BatchSpec
     from distribute.ports import Cluster
     from distribute_cli.output.form import Output
@@ -72,6 +73,7 @@ async def add(
             output.capabilities(await queries.nodes())
         spec = await with_after(cluster, queries, session.person, spec, loaded.file.meta.after)
         document = await check_batch(cluster, queries, output, spec, replace=replace, anyway=anyway)
+        seen: Course | None = None
         replacement = Replacement(cluster, queries, session.person, spec) if keep_succeeded else None
         if replacement is not None:
             document |= await agree_to_keep(
@@ -79,14 +81,15 @@ async def add(
                 list_jobs=list_jobs, yes=yes, dry=dry,
             )  # fmt: skip
         elif replace:
-            document |= await agree_to_replace(
+            seen, replaced = await agree_to_replace(
                 cluster, queries, output, session.person, spec.id, yes=yes, force=force, dry=dry
             )
+            document |= replaced
         name = printable(str(spec.id))
         if dry:
             output.done(f"{name} would be {_done(spec, replacement)}", document | planned)
             return 0
-        document |= await _send(session, cluster, loaded, spec, replacement, replace=replace, force=force)
+        document |= await _send(session, cluster, loaded, spec, replacement, seen, force=force)
         if wait:
             return await _watch(output, cluster, queries, spec.id)
         output.done(f"{name} is {_done(spec, replacement)}", document)
@@ -140,11 +143,14 @@ async def _send(
     loaded: LoadedBatch,
     spec: BatchSpec,
     replacement: Replacement | None,
+    seen: Course | None,
     *,
-    replace: bool,
     force: bool,
 ) -> dict[str, Any]:
-    """Store the inputs, and submit. Returns how many jobs were kept in the end, as the JSON of `add`."""
+    """Store the inputs, and submit. Returns how many jobs were kept in the end, as the JSON of `add`.
+
+    `seen`: how the batch stood that is replaced without keeping jobs. None: none is.
+    """
     from distribute.client.submit import submit
     from distribute_cli.output.plain_output import NoBar
     from distribute_cli.output.replaced import counts
@@ -158,7 +164,8 @@ async def _send(
             session.person,
             spec,
             loaded.sources,
-            replace=replace,
+            replace=seen is not None,
+            seen=seen,
             force=force,
             on_bytes=bar.update,
         )

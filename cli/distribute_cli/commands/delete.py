@@ -23,6 +23,7 @@ async def delete(
     """Delete a batch: its results in the archive, and its entry. A running batch is killed first."""
     from distribute.client.control import delete as delete_batch
     from distribute.client.saying import refuse_anothers
+    from distribute.client.standing import standing_of
     from distribute.client.targets import find_batch
     from distribute.client.words import printable
     from distribute_cli.output.losses import agree, everything, whose
@@ -31,7 +32,7 @@ async def delete(
     async with session.cluster() as cluster:
         queries = session.queries(cluster)
         found = await find_batch(queries, batch)
-        standing = await queries.batch(found, most=0)
+        seen, standing = await standing_of(cluster, queries, found)
         refuse_anothers(found, standing["user"], person, "delete", force=force)
         name, lost = printable(str(found)), everything(standing["jobs"])
         document = {"user": standing["user"], "jobs": standing["jobs"]}
@@ -41,7 +42,7 @@ async def delete(
             return
         question = f"Delete {whose(standing, person.name)} for good: {lost}?"
         await agree(question, f"{name} was not deleted", yes=yes)
-        await delete_batch(cluster, person, found, force=force)
+        await delete_batch(cluster, person, found, seen=seen, force=force)
     session.output.done(f"{name} is deleted", {"deleted": str(found), **document})
 
 

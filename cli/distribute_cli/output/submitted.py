@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from distribute.client.person import Person
     from distribute.client.queries import Queries
     from distribute.core.ids import BatchId
+    from distribute.core.projections.course import Course
     from distribute.core.specs import BatchSpec
     from distribute.ports import Cluster
     from distribute_cli.output.form import Output
@@ -58,17 +59,18 @@ async def agree_to_replace(
     yes: bool,
     force: bool,
     dry: bool,
-) -> dict[str, Any]:
+) -> tuple[Course, dict[str, Any]]:
     """Say what is lost with the batch that is to be replaced, and ask, except in a dry run.
 
     Returns:
-        The batch that is replaced, as the JSON of `add`; nothing if there is none.
+        How the batch stands that is replaced, and the same as the JSON of `add`; nothing if there is none.
 
     Raises:
         Refused: it is another person's, or that is not to be lost.
     """
-    if not (await read_standing(cluster, batch)).course.exists:
-        return {}
+    course = (await read_standing(cluster, batch)).course
+    if not course.exists:
+        return course, {}
     from distribute_cli.output.losses import agree, everything, whose
 
     standing = await queries.batch(batch, most=0)
@@ -79,7 +81,7 @@ async def agree_to_replace(
     else:
         question = f"Replace {name}, and lose for good: {lost}?"
         await agree(question, f"{printable(str(batch))} was not replaced", yes=yes)
-    return {"replaces": {"user": standing["user"], "state": standing["state"], "jobs": standing["jobs"]}}
+    return course, {"replaces": {key: standing[key] for key in ("user", "state", "jobs")}}
 
 
 def fit_line(fit: Fit) -> str:

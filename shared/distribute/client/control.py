@@ -11,7 +11,7 @@ from distribute.client.batch_log import read_standing
 from distribute.client.documents import GONE, OVER
 from distribute.client.queries import no_such_node
 from distribute.client.removal import remove
-from distribute.client.saying import names_of, refuse_anothers, refuse_over, say_of_batch
+from distribute.client.saying import names_of, refuse_another, refuse_anothers, refuse_over, say_of_batch
 from distribute.client.standing import ask_standing
 from distribute.client.words import printable
 from distribute.core.errors import LogReplaced, Refused
@@ -110,7 +110,13 @@ def _refuse_kill(course: Course, batch: BatchId, person: Person, *, force: bool)
 
 
 async def delete(
-    cluster: Cluster, person: Person, batch: BatchId, *, replacing: bool = False, force: bool = False
+    cluster: Cluster,
+    person: Person,
+    batch: BatchId,
+    *,
+    seen: Course | None = None,
+    replacing: bool = False,
+    force: bool = False,
 ) -> None:
     """Delete a batch: its results and its entry. One that still runs is killed first, and its end awaited.
 
@@ -118,17 +124,20 @@ async def delete(
         cluster: where it is.
         person: who deletes it.
         batch: which.
+        seen: how it stood when the person decided that. None: whichever has the name now.
         replacing: it makes room for another batch of its name, so its end is what causes the deletion.
         force: also if it is another person's.
 
     Raises:
-        Refused: there is no such batch, it is another person's, or somebody has it retried meanwhile.
+        Refused: there is no such batch, another one has its name by now, it is another person's, or somebody
+            has it retried meanwhile.
     """
+    last_word = _Deletion(person, replacing=replacing)
     while True:
         try:
-            if await _delete_ended(cluster, person, batch, replacing=replacing, force=force):
+            if await _delete_ended(cluster, batch, last_word, seen=seen, force=force):
                 return
-            await remove(cluster, person, batch, _Deletion(person, replacing=replacing), force=force)
+            await remove(cluster, person, batch, last_word, seen=seen, force=force)
         except LogReplaced:
             # As after a restore from an older copy: what was folded is invalid.
             cluster.log.begin_anew()
@@ -137,16 +146,17 @@ async def delete(
 
 
 async def _delete_ended(
-    cluster: Cluster, person: Person, batch: BatchId, *, replacing: bool, force: bool
+    cluster: Cluster, batch: BatchId, last_word: _Deletion, *, seen: Course | None, force: bool
 ) -> bool:
     """Delete a batch that is over, as the scheduler says. False: it is not, or another event came first."""
     told = await ask_standing(cluster, batch)
     if told is None or told.course.end is None:
         return False
-    refuse_anothers(batch, told.course.user, person, "replace" if replacing else "delete", force=force)
-    causation = await _id_of_end(cluster, batch, told.course) if replacing else None
-    names = {**batch._asdict(), "submission": told.course.submission}
-    event = Deleted(**person.stamp(), **names, causation=causation)
+    course = told.course
+    refuse_another(batch, course, seen or course, f"it was not {last_word.done}")
+    refuse_anothers(batch, course.user, last_word.person, last_word.verb, force=force)
+    ended_by = await _id_of_end(cluster, batch, course) if last_word.replacing else None
+    event = last_word.deleted(batch, course.submission, ended_by)
     return await Appender(cluster.log).append(event, told.under_seq) is not None
 
 
@@ -164,12 +174,11 @@ async def _id_of_end(cluster: Cluster, batch: BatchId, course: Course) -> str | 
 class _Deletion:
     """The last word of a batch that is deleted. `replacing`: its end is what causes the deletion."""
 
-    done = "deleted"
-
     def __init__(self, person: Person, *, replacing: bool) -> None:
         self.verb = "replace" if replacing else "delete"
-        self._person = person
-        self._replacing = replacing
+        self.done = "replaced" if replacing else "deleted"
+        self.person = person
+        self.replacing = replacing
 
     def is_due(self, batch: BatchState) -> bool:
         """As `LastWord.is_due`: as soon as the batch is over."""
@@ -177,9 +186,12 @@ class _Deletion:
 
     async def event(self, batch: BatchState, ended_by: str | None) -> Event:
         """As `LastWord.event`."""
-        names = {**batch.id._asdict(), "submission": batch.submission}
-        causation = ended_by if self._replacing else None
-        return Deleted(**self._person.stamp(), **names, causation=causation)
+        return self.deleted(batch.id, batch.submission, ended_by if self.replacing else None)
+
+    def deleted(self, batch: BatchId, submission: str | None, causation: str | None) -> Event:
+        """The deletion of the batch with this submission."""
+        names = {**batch._asdict(), "submission": submission}
+        return Deleted(**self.person.stamp(), **names, causation=causation)
 
 
 async def drain(

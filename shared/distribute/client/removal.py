@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Protocol
 from distribute.client.appending import Appender
 from distribute.client.batch_log import BatchReader
 from distribute.client.queries import no_such_batch
-from distribute.client.saying import refuse_anothers
+from distribute.client.saying import refuse_another, refuse_anothers
 from distribute.client.words import printable
 from distribute.core.errors import Refused
 from distribute.core.events import Completed, KillRequested
+from distribute.core.projections.course import Course
 from distribute.core.projections.story import BatchStory
 
 if TYPE_CHECKING:
@@ -39,15 +40,24 @@ class LastWord(Protocol):
 
 
 async def remove(
-    cluster: Cluster, person: Person, batch: BatchId, last_word: LastWord, *, force: bool
+    cluster: Cluster, person: Person, batch: BatchId, last_word: LastWord, *, seen: Course | None, force: bool
 ) -> None:
     """End a batch for good. One that still runs is killed first, and nobody wants what is left by then.
 
+    Args:
+        cluster: where it is.
+        person: who wants it to go.
+        batch: which.
+        last_word: the event with which it goes.
+        seen: how it stood when the person decided that. None: whichever has the name now.
+        force: also if it is another person's.
+
     Raises:
-        Refused: there is no such batch, it is another person's, or somebody has it retried meanwhile.
+        Refused: there is no such batch, another one has its name by now, it is another person's, or somebody
+            has it retried meanwhile.
         LogReplaced: what was folded of the batch is invalid.
     """
-    removal = _Removal(cluster, person, batch, last_word, force=force)
+    removal = _Removal(cluster, person, batch, last_word, seen=seen, force=force)
     async with aclosing(removal.reader.changes()) as changes:
         async for _ in changes:
             if await removal.is_done():
@@ -58,7 +68,14 @@ class _Removal:
     """One removal under way. It acts on what the fold accepts, never on a message alone."""
 
     def __init__(
-        self, cluster: Cluster, person: Person, batch: BatchId, last_word: LastWord, *, force: bool
+        self,
+        cluster: Cluster,
+        person: Person,
+        batch: BatchId,
+        last_word: LastWord,
+        *,
+        seen: Course | None,
+        force: bool,
     ) -> None:
         self.reader = BatchReader(cluster, batch, self._fold)
         self._person = person
@@ -69,18 +86,18 @@ class _Removal:
         self._ended_by: str | None = None
         """The id of the event that ended the batch."""
         self._killed_seq: int | None = None
-        self._submission: str | None = None
-        """The id of the submission that is to go."""
+        self._seen = seen
+        """How the batch stood when somebody decided that it goes."""
         self._appender = Appender(cluster.log)
 
     async def is_done(self) -> bool:
         """Take the next step. False: wait for the batch's next event."""
         while True:
             state = self._story.state
-            if state is not None and self._submission is None:
-                self._submission = state.submission
-            if state is None or state.submission != self._submission:
-                raise no_such_batch(self._batch)  # or another one has its name by now
+            if state is None:
+                raise no_such_batch(self._batch)
+            self._seen = self._seen or Course.of(state)
+            refuse_another(self._batch, Course.of(state), self._seen, f"it was not {self._last_word.done}")
             refuse_anothers(self._batch, state.user, self._person, self._last_word.verb, force=self._force)
             if state.end is not None:
                 if not self._last_word.is_due(state):
@@ -89,7 +106,8 @@ class _Removal:
                 if await self._append(said, self._story.seq) is not None:
                     return True
             elif self._killed_seq is None:
-                self._killed_seq = await self._append(self._kill_requested(), self._story.scope_seq)
+                killed = self._kill_requested(state.submission)
+                self._killed_seq = await self._append(killed, self._story.scope_seq)
             elif self._story.seq >= self._killed_seq and state.killed is None:
                 name = printable(str(self._batch))
                 raise Refused(
@@ -105,8 +123,8 @@ class _Removal:
             await self.reader.read_to_now()
         return seq
 
-    def _kill_requested(self) -> Event:
-        names = {**self._batch._asdict(), "submission": self._submission}
+    def _kill_requested(self, submission: str) -> Event:
+        names = {**self._batch._asdict(), "submission": submission}
         return KillRequested(**self._person.stamp(), **names, discard=True)
 
     def _fold(self, recorded: Recorded) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from distribute.client.appending import Appender
 from distribute.client.batch_log import read_standing
 from distribute.client.removal import remove
-from distribute.client.saying import refuse_anothers, refuse_compacted, refuse_elsewhere
+from distribute.client.saying import refuse_another, refuse_anothers, refuse_compacted, refuse_elsewhere
 from distribute.client.standing import ask_standing
 from distribute.client.upload import OnBytes, upload
 from distribute.client.words import printable
@@ -44,6 +44,8 @@ class Replacement:
         self._queries = queries
         self._person = person
         self._spec = spec
+        self._seen: Course | None = None
+        """How the batch stood when it was compared first: no other batch is replaced."""
         self._before: tuple[str, BatchSpec] | None = None
         """The id of the submission that was read last, and its specification."""
 
@@ -53,7 +55,7 @@ class Replacement:
         Raises:
             Refused: there is no such batch, it is another person's, or it ran elsewhere.
         """
-        course = (await read_standing(self._cluster, self._spec.id)).course
+        self._seen = course = (await read_standing(self._cluster, self._spec.id)).course
         self._refuse(course, force=force)
         return await self._compare(course.seq, course.submission or "", await self._succeeded())
 
@@ -73,8 +75,8 @@ class Replacement:
             Which jobs are kept.
 
         Raises:
-            Refused: there is no such batch, it is another person's, it ran elsewhere, or somebody has it
-                retried meanwhile.
+            Refused: there is no such batch, it is another person's, it ran elsewhere, somebody has it retried
+                meanwhile, or another one has its name since it was compared.
             IntegrityError, InputError, StorageFull: an input could not be stored; nothing is submitted.
         """
         if sources:
@@ -83,7 +85,9 @@ class Replacement:
             try:
                 self._refuse((await read_standing(self._cluster, self._spec.id)).course, force=force)
                 if not await self._replace_archived(force=force):
-                    await remove(self._cluster, self._person, self._spec.id, self, force=force)
+                    await remove(
+                        self._cluster, self._person, self._spec.id, self, seen=self._seen, force=force
+                    )
             except LogReplaced:
                 # As after a restore from an older copy: what was folded is invalid.
                 self._cluster.log.begin_anew()
@@ -140,6 +144,8 @@ class Replacement:
         if not course.exists:
             name = printable(str(batch))
             raise Refused(f"there is no batch {name} of which anything could be kept: submit it as a new one")
+        self._seen = self._seen or course
+        refuse_another(batch, course, self._seen, "it was not replaced, and yours is not submitted")
         refuse_elsewhere(batch, course)
         refuse_anothers(batch, course.user, self._person, self.verb, force=force)
         refuse_compacted(batch, course, "replace it without --keep-succeeded")

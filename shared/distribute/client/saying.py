@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from distribute.client.appending import append_behind
 from distribute.client.batch_log import read_standing
 from distribute.client.queries import no_such_batch
-from distribute.client.words import local_time, printable
+from distribute.client.words import argument, local_time, printable
 from distribute.core.errors import Refused
 from distribute.core.ways import Way
 
@@ -38,11 +38,32 @@ async def say_of_batch(
 
     async def read() -> tuple[Event, int]:
         now, scope_seq = await read_standing(cluster, batch)
-        if now.submission != course.submission:
-            raise no_such_batch(batch)
+        refuse_another(batch, now, course)
         return event_of(now), scope_seq
 
     await append_behind(cluster.log, read)
+
+
+def refuse_another(
+    batch: BatchId, now: Course, seen: Course, otherwise: str = "nothing was done to it"
+) -> None:
+    """Raise `Refused` if another batch has the name by now than when a person decided what to do with it.
+
+    Args:
+        batch: the name.
+        now: how the batch stands that has the name.
+        seen: how the batch stood that the person saw, or that there was none.
+        otherwise: what the refusal comes to.
+    """
+    if now.submission == seen.submission:
+        return
+    if not now.exists:
+        raise no_such_batch(batch)
+    raise Refused(
+        f"{printable(now.user)} submitted another batch {printable(str(batch))} meanwhile, at "
+        f"{local_time(now.submitted_at)}: {otherwise}. Look at it with "
+        f"`distribute status {argument(str(batch))}`, then try again"
+    )
 
 
 def names_of(batch: BatchId, course: Course) -> dict[str, str | None]:

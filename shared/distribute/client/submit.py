@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,10 +12,11 @@ from distribute.client.appending import append_behind
 from distribute.client.batch_log import read_standing
 from distribute.client.channels import ask_channels
 from distribute.client.control import delete
+from distribute.client.saying import refuse_another
 from distribute.client.upload import OnBytes, upload
 from distribute.client.words import argument, printable
 from distribute.config.units import format_size
-from distribute.core.errors import NameTaken, Refused
+from distribute.core.errors import NameTaken, Refused, UnknownName
 from distribute.core.events import Event, Submitted
 from distribute.core.gpu_kind import GpuKind, gpus_in_words
 from distribute.core.grouping import needs
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from distribute.client.person import Person
     from distribute.client.queries import Queries
     from distribute.core.ids import BatchId
+    from distribute.core.projections.course import Course
     from distribute.core.specs import BatchSpec
     from distribute.core.state import Shape
     from distribute.inputs.sources import Source
@@ -115,6 +118,7 @@ async def submit(
     sources: Mapping[str, Path | Source],
     *,
     replace: bool = False,
+    seen: Course | None = None,
     force: bool = False,
     on_bytes: OnBytes = lambda done, total: None,
 ) -> None:
@@ -126,14 +130,17 @@ async def submit(
         spec: the batch.
         sources: its input files, by sha256.
         replace: kill and delete the batch that has its name now.
+        seen: how that stood when the person decided to replace it. None: as it stands now.
         force: replace it also if it is another person's.
         on_bytes: is told how many bytes of the inputs are stored, and of how many.
 
     Raises:
         NameTaken: a batch of this name exists, and is not to be replaced.
-        Refused: it is another person's.
+        Refused: it is another person's, or another one has its name by now.
         IntegrityError, InputError, StorageFull: an input could not be stored; nothing is submitted.
     """
+    if replace and seen is None:
+        seen = (await read_standing(cluster, spec.id)).course
     if sources:
         await upload(cluster.store, sources, on_bytes)
     event = Submitted(
@@ -145,9 +152,11 @@ async def submit(
             course, scope_seq = await read_standing(cluster, spec.id)
             if not course.exists:
                 return event, scope_seq
-            if not replace:
+            if not replace or seen is None:
                 raise _taken(spec.id, course.user)
-            await delete(cluster, person, spec.id, replacing=True, force=force)
+            refuse_another(spec.id, course, seen, "it was not replaced, and yours is not submitted")
+            with suppress(UnknownName):  # somebody else has deleted it by now
+                await delete(cluster, person, spec.id, seen=seen, replacing=True, force=force)
 
     await append_behind(cluster.log, make_room)
 

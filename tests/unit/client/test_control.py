@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,13 @@ from typing import Any
 import pytest
 
 from client_kit import JANE, WITH_AND_WITHOUT_SCHEDULER, MemoryCluster
+from distribute.client.batch_log import read_standing
 from distribute.client.control import delete, drain, forget, kill, undrain
 from distribute.client.queries import Queries
+from distribute.client.saying import say_of_batch
 from distribute.client.submit import refuse_if_taken, submit
-from distribute.core.errors import Refused
+from distribute.core.errors import Refused, UnknownName
+from distribute.core.events import Event
 from distribute.core.ids import BatchId, JobId
 from distribute.testing import builders as make
 
@@ -107,6 +111,60 @@ async def test_the_second_to_submit_a_name_is_refused(cluster: Any) -> None:
     (refused,) = [outcome for outcome in outcomes if outcome is not None]
     assert isinstance(refused, Refused)
     assert cluster.types() == ["submitted"]
+
+
+ENDED = (make.submitted(SPEC), make.kill_requested(SPEC), make.completed(SPEC, state="killed"))
+MEANWHILE = r"jane submitted another batch lab/sweep meanwhile, at 20\d\d-.*: "
+LOOK = r"\. Look at it with `distribute status lab/sweep`, then try again"
+
+
+async def test_of_two_that_replace_one_batch_at_once_the_second_is_refused(cluster: Any) -> None:
+    await cluster.say(*ENDED)
+    seen = (await read_standing(cluster, SPEC.id)).course
+    both = (submit(cluster, JANE, SPEC, {}, replace=True, seen=seen) for _ in range(2))
+    outcomes = await asyncio.gather(*both, return_exceptions=True)
+    (refused,) = [outcome for outcome in outcomes if outcome is not None]
+    assert isinstance(refused, Refused)
+    why = f"{MEANWHILE}it was not replaced, and yours is not submitted{LOOK}"
+    assert re.fullmatch(why, str(refused))
+    assert cluster.types() == ["submitted", "kill_requested", "completed", "deleted", "submitted"]
+
+
+async def test_a_batch_that_came_after_a_person_looked_is_not_replaced(cluster: Any) -> None:
+    nothing = (await read_standing(cluster, SPEC.id)).course
+    await cluster.say(make.submitted(SPEC))
+    with pytest.raises(Refused, match=f"{MEANWHILE}it was not replaced"):
+        await submit(cluster, JANE, SPEC, {}, replace=True, seen=nothing)
+    assert cluster.types() == ["submitted"]
+
+
+@pytest.mark.parametrize("another", [(make.submitted(SPEC),), ENDED], ids=["runs", "is over"])
+async def test_a_batch_that_took_the_place_of_another_is_not_deleted(
+    cluster: Any, another: tuple[Event, ...]
+) -> None:
+    """While a person thinks about the question, somebody replaces the batch."""
+    await cluster.say(*ENDED)
+    seen = (await read_standing(cluster, SPEC.id)).course
+    await cluster.say(make.deleted(SPEC))
+    with pytest.raises(UnknownName, match="there is no batch lab/sweep"):
+        await delete(cluster, JANE, SPEC.id, seen=seen)
+    await cluster.say(*[one.model_copy(update={"id": make.new_id()}) for one in another])
+    before = cluster.types()
+    with pytest.raises(Refused, match=f"{MEANWHILE}it was not deleted{LOOK}"):
+        await delete(cluster, JANE, SPEC.id, seen=seen)
+    assert cluster.types() == before
+    await cluster.say(*([] if len(another) > 1 else ENDED[1:]))
+    await delete(cluster, JANE, SPEC.id, seen=(await read_standing(cluster, SPEC.id)).course)
+    assert cluster.types()[-1] == "deleted"
+
+
+async def test_what_a_person_says_of_a_batch_is_not_said_of_the_next(cluster: Any) -> None:
+    await cluster.say(*ENDED)
+    seen = (await read_standing(cluster, SPEC.id)).course
+    await cluster.say(make.deleted(SPEC), make.submitted(SPEC))
+    with pytest.raises(Refused, match=f"{MEANWHILE}nothing was done to it{LOOK}"):
+        await say_of_batch(cluster, SPEC.id, seen, lambda now: make.held(SPEC))
+    assert cluster.types()[-1] == "submitted"
 
 
 async def test_only_a_batch_or_job_that_is_not_over_can_be_killed(cluster: Any) -> None:
@@ -211,7 +269,7 @@ async def test_another_batch_that_takes_the_name_meanwhile_is_not_deleted(cluste
     await cluster.until("kill_requested")
     killed = make.released(reason="killed"), make.completed(SPEC, state="killed")
     await cluster.say(*killed, make.deleted(SPEC), make.submitted(SPEC))
-    with pytest.raises(Refused, match="there is no batch lab/sweep"):
+    with pytest.raises(Refused, match=f"{MEANWHILE}it was not deleted{LOOK}"):
         await deleting
     assert cluster.types()[-1] == "submitted"
 

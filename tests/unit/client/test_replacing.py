@@ -60,6 +60,21 @@ async def test_an_archived_batch_is_replaced_and_keeps_what_is_the_same(cluster:
     assert [job.name for job in last(cluster).spec.work.jobs if job.kept] == ["job1"]
 
 
+@pytest.mark.parametrize("is_over", [True, False])
+async def test_a_batch_that_took_the_place_of_the_one_compared_is_not_replaced(
+    cluster: Any, is_over: bool
+) -> None:
+    """While a person thinks about the question, somebody replaces the batch."""
+    await cluster.say(*ENDED)
+    replacing = replacement(cluster)
+    await replacing.compare()
+    await cluster.say(make.deleted(SPEC), make.submitted(SPEC), *(ENDED[2:] if is_over else []))
+    before = cluster.types()
+    with pytest.raises(Refused, match="jane submitted another batch lab/sweep meanwhile"):
+        await replacing.submit({})
+    assert cluster.types() == before
+
+
 async def test_a_batch_that_runs_is_killed_and_replaced_once_nothing_is_under_way(cluster: Any) -> None:
     await cluster.say(*ENDED[:2], *ran("job1"), make.assigned("job2"), make.claimed("job2"))
     replacing = asyncio.create_task(replacement(cluster).submit({}))

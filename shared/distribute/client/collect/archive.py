@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from distribute.client.appending import Appender
 from distribute.client.batch_log import BatchReader, read_standing
 from distribute.client.control import delete
+from distribute.client.saying import refuse_another
 from distribute.client.upload import OnBytes, upload
 from distribute.client.words import argument, printable
 from distribute.client.workers import for_each
 from distribute.codec import decode_without_jobs
-from distribute.core.errors import Conflict, LogReplaced, Refused
+from distribute.core.errors import Conflict, LogReplaced, Refused, UnknownName
 from distribute.core.events import BuildCollected, Collected, Submitted
 from distribute.core.ids import JobId
 from distribute.core.manifest import build_output_name
@@ -59,6 +61,7 @@ async def collect(
     run: Run,
     *,
     replace: bool = False,
+    seen: Course | None = None,
     force: bool = False,
     on_bytes: OnBytes = lambda done, total: None,
     on_job: OnJob = lambda done, total: None,
@@ -70,6 +73,7 @@ async def collect(
         person: whose batch it becomes.
         run: the batch, and how its jobs ended.
         replace: kill and delete the batch that has its name now.
+        seen: how that stood when the person decided to replace it. None: as it stands now.
         force: replace it also if it is another person's.
         on_bytes: is told how many bytes of the inputs are stored, and of how many.
         on_job: is told how many jobs are collected, and of how many.
@@ -83,7 +87,7 @@ async def collect(
     collecting = _Collecting(cluster, person, run, on_job)
     while True:
         try:
-            await collecting.submit(replace=replace, force=force)
+            await collecting.submit(replace=replace, seen=seen, force=force)
             replace = False  # what has the name from now on is this run
             return await collecting.collect()
         except LogReplaced:
@@ -112,7 +116,7 @@ class _Collecting:
 
     # --- the batch -----------------------------------------------------------------------------------
 
-    async def submit(self, *, replace: bool, force: bool) -> None:
+    async def submit(self, *, replace: bool, seen: Course | None, force: bool) -> None:
         """Submit the batch, unless it is there already."""
         spec, person = self._run.spec, self._person
         event = Submitted(
@@ -125,8 +129,11 @@ class _Collecting:
                 await self._refuse_another(course)
                 self._submission = _Submission(course.seq, course.submission or "")
                 return
+            seen = seen or course
             if course.exists:
-                await delete(self._cluster, person, self._id, replacing=True, force=force)
+                refuse_another(self._id, course, seen, "it was not replaced")
+                with suppress(UnknownName):  # somebody else has deleted it by now
+                    await delete(self._cluster, person, self._id, seen=seen, replacing=True, force=force)
                 continue
             seq = await appender.append(event, scope_seq)
             if seq is not None:
