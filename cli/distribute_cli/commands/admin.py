@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from distribute.client.compacting import Compaction
     from distribute.client.documents import BatchDocument
     from distribute.ports import Cluster
+    from distribute_cli.output.form import Output
 
 
 def admin() -> None:
@@ -73,30 +75,61 @@ async def compact(
             line = f"no batch that ended more than {older_than} ago is left to compact"
             session.output.done(line, {"compacted": [], "dry": dry})
             return 0
-        done = {} if dry else await _compact_all(session, cluster, chosen, over_before)
-    shown = [
-        _document(batch, done.get(number)) for number, batch in enumerate(chosen) if dry or number in done
-    ]
-    session.output.done("\n".join(map(_line, shown)), {"compacted": shown, "dry": dry})
-    return 0 if len(shown) == len(chosen) else 4
+        with _report(session.output, dry=dry) as report:
+            if dry:
+                for batch in chosen:
+                    report(_document(batch, None))
+                return 0
+            done = await _compact_all(session, cluster, chosen, over_before, report)
+    return 0 if done == len(chosen) else 4
+
+
+@contextmanager
+def _report(output: Output, *, dry: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Take what is told of each batch. People get it at once, and programs together.
+
+    So nothing is lost if the block is interrupted.
+    """
+    shown: list[dict[str, Any]] = []
+
+    def report(document: dict[str, Any]) -> None:
+        shown.append(document)
+        if output.is_live:
+            output.done(_line(document), document)
+
+    try:
+        yield report
+    finally:
+        output.for_programs({"compacted": shown, "dry": dry})
 
 
 async def _compact_all(
-    session: Session, cluster: Cluster, chosen: list[BatchDocument], over_before: float
-) -> dict[int, Compaction]:
-    """Compact batches one after another. Returns what was moved, by their places; warns of the others."""
+    session: Session,
+    cluster: Cluster,
+    chosen: Sequence[BatchDocument],
+    over_before: float,
+    report: Callable[[dict[str, Any]], None],
+) -> int:
+    """Compact batches one after another, `report` each, and warn of the others. Returns how many were."""
     from distribute.client.compacting import compact as compact_batch
     from distribute.core.errors import Refused
+    from distribute_cli.output.course import told_if_interrupted
     from distribute_cli.output.facts import told
 
-    done: dict[int, Compaction] = {}
+    done = 0
     with session.output.bar("compacting batches") as bar:
         for number, batch in enumerate(chosen):
-            bar.update(number, len(chosen), _name(batch))
+            name = _name(batch)
+            bar.update(number, len(chosen), name)
+            under_way = f"the archiver may still compact {name}: run this again to see to the rest"
             try:
-                done[number] = await compact_batch(cluster, session.person, batch, over_before)
+                with told_if_interrupted(session.output, under_way):
+                    moved = await compact_batch(cluster, session.person, batch, over_before)
             except Refused as error:
                 session.output.warn(told(str(error)))
+            else:
+                done += 1
+                report(_document(batch, moved))
     return done
 
 
