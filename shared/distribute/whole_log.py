@@ -2,6 +2,9 @@
 
 When a batch is compacted, its events go into a saved log in the store, and `compacted` names the file. So
 what the stream lacks, the archives have, and the two together are the log as it was written.
+
+Anyone can write a `compacted` that names no archive. If the stream still has the events of its batch, readers
+pass it by. Otherwise, readers of that batch are told that its archive is gone, and all others read on.
 """
 
 from __future__ import annotations
@@ -11,10 +14,11 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from operator import attrgetter
+from pathlib import Path
 from typing import TypeVar
 
-from distribute.core.errors import IntegrityError, LogReplaced
-from distribute.core.events import Compacted, Event, NodeEvent, types_of
+from distribute.core.errors import InputError, IntegrityError, LogReplaced
+from distribute.core.events import Compacted, Event, NodeEvent, Submitted, types_of
 from distribute.core.ids import Assignments, BatchId, BuildId, Guarded, JobId, NodeId, Scope, Under
 from distribute.core.recorded import Guard, Recorded
 from distribute.merging import Reading, merged
@@ -129,7 +133,7 @@ class WholeLog:
         if archive is None:
             return found
         async with self._opened(archive) as log:
-            return await log.last(scope, event_type)
+            return None if log is None else await log.last(scope, event_type)
 
     async def last_raw(self, scope: Scope, event_type: str) -> Raw | None:
         """As `ports.EventLog.last_raw`. Raises `IntegrityError` if an archive is gone or damaged."""
@@ -138,7 +142,7 @@ class WholeLog:
         if archive is None:
             return found
         async with self._opened(archive) as log:
-            return await log.last_raw(scope, event_type)
+            return None if log is None else await log.last_raw(scope, event_type)
 
     async def get(self, seq: int) -> Recorded:
         """As `ports.EventLog.get`. Raises `IntegrityError` if an archive is gone or damaged."""
@@ -160,8 +164,9 @@ class WholeLog:
         for archive in reversed(archives):  # often it is the event with which one of them begins
             try:
                 async with self._opened(archive) as log:
-                    with suppress(KeyError):
-                        return await get(log)
+                    if log is not None:
+                        with suppress(KeyError):
+                            return await get(log)
             except IntegrityError as error:
                 gone = error  # another one may have it
         raise gone or KeyError(seq)
@@ -224,26 +229,74 @@ class WholeLog:
     ) -> AsyncGenerator[Sequence[T], None]:
         """Yield events of an archive. If it is one of many, no reader fails because it is gone."""
         try:
-            async with self._opened(archive) as log, aclosing(read(log, archive.last_seq)) as reading:
-                async for events in reading:
-                    yield events
+            async with self._opened(archive) as log:
+                if log is not None:
+                    async with aclosing(read(log, archive.last_seq)) as reading:
+                        async for events in reading:
+                            yield events
         except IntegrityError as error:
             if is_one:
                 raise
             _log.warning("%s; what happened to %s is left out", error, archive.scope)
 
     @asynccontextmanager
-    async def _opened(self, archive: Compacted) -> AsyncIterator[SavedLog]:
-        """An archive as a log, as long as the block runs. Raises `IntegrityError`."""
+    async def _opened(self, archive: Compacted) -> AsyncIterator[SavedLog | None]:
+        """An archive as a log, as long as the block runs. None: there is none, and nobody needs it.
+
+        Raises:
+            IntegrityError: there is none, and the stream lacks its events.
+        """
         with scratch_folder("archive") as folder:
             path = folder / f"{archive.archive}.gz"
             try:
                 await self._store().get_input(archive.archive, path)
-            except IntegrityError as error:
-                raise IntegrityError(
-                    f"the archive of {archive.scope}, {archive.archive}, is damaged or gone from the store"
-                ) from error
-            yield SavedLog(await asyncio.to_thread(SavedFile, path))
+                log = SavedLog(await asyncio.to_thread(_archive_in, path, archive))
+            except (IntegrityError, InputError) as error:
+                why = str(error).removeprefix(f"{path}: ").removeprefix(f"input {archive.archive}: ")
+                why = why.removesuffix("; submit the batch again")  # as an input's error advises
+                if await self._is_deleted(archive.scope):
+                    _log.warning("%s; what happened to %s is left out", _gone(archive, why), archive.scope)
+                elif await self._lacks_beginning(archive.scope):
+                    raise IntegrityError(_gone(archive, why)) from error
+                else:
+                    _log.warning(
+                        "an event says that those of %s were moved into an archive, %s: they were not, so "
+                        "it does not count; the archive: %s",
+                        archive.scope, archive.archive, why,
+                    )  # fmt: skip
+                log = None
+            yield log
+
+    async def _is_deleted(self, batch: BatchId) -> bool:
+        """Was the batch deleted that was compacted last? Its name can be used again."""
+        moved = await self._stream.last(batch, "compacted")
+        deleted = await self._stream.last(batch, "deleted")
+        return moved is not None and deleted is not None and deleted.seq > moved.seq
+
+    async def _lacks_beginning(self, batch: BatchId) -> bool:
+        """Were events of a batch removed from the stream? Then its first there is no submission."""
+        async with aclosing(self._stream.follow(after=0, only=Only(batch=batch), until=_NOW)) as reading:
+            async for records in reading:
+                return not isinstance(records[0].event, Submitted)
+        return True
+
+
+def _archive_in(path: Path, archive: Compacted) -> SavedFile:
+    """The archive that `compacted` names. Raises `InputError` or `IntegrityError` if that is another file."""
+    file = SavedFile(path)
+    found = tuple(file.header.batch or ()), file.last.events, file.last.last_seq
+    if found != (archive.scope, archive.events, archive.last_seq):
+        raise IntegrityError("it is a saved log, but not of these events")
+    return file
+
+
+def _gone(archive: Compacted, why: str) -> str:
+    batch = archive.scope
+    return (
+        f"the archive of {batch}, {archive.archive}, is damaged or gone from the store, and the events in it "
+        f"({why}): have a backup of the head's folder restored; if there is none, "
+        f"`distribute delete {batch}` frees the name"
+    )
 
 
 def _least(seq: int, until: int | None) -> int:

@@ -15,6 +15,7 @@ from distribute.core import events as ev
 from distribute.core.ids import JobId
 from distribute.core.manifest import Manifest, Outputs, StoredFile
 from distribute.core.recorded import Guard, guard_scope
+from distribute.nats.client.jetstream import call
 from distribute.runtime import new_id
 
 BATCH = "lab/forged"
@@ -81,4 +82,37 @@ async def test_a_running_batch_with_a_forged_end_can_not_be_deleted(lab: Lab) ->
     last = await lab.cluster.log.last(JobId(*batch_id(BATCH), "job"))
     assert last is not None
     assert last.event.type == "released"
+    await lab.add(command_batch(BATCH, {"job": "true"}), "--wait")
+
+
+async def test_readers_say_what_is_wrong_with_an_archive_that_is_gone_and_read_all_else(lab: Lab) -> None:
+    other = "lab/other"
+    for batch in (BATCH, other):
+        await lab.add(command_batch(batch, {"job": "echo 7 > distribute_save/answer"}), "--wait")
+    await lab.distribute("admin", "compact", BATCH, "--older-than", "0.01s")
+    await call(lab.cluster.connection, "STREAM.PURGE.OBJ_inputs")
+    names = batch_id(other)._asdict()
+    forged = {"by": "mallory", "archive": "1" * 64, "events": 3, "first_seq": 1, "last_seq": 2**60}
+    await forge(lab, ev.Compacted(**by(ev.ARCHIVER), **names, **forged))
+
+    async def asked(batch: str, code: int) -> list[str]:
+        verbs = (
+            ("status", batch),
+            ("status", f"{batch}/job"),
+            ("why", f"{batch}/job"),
+            ("history", batch),
+            ("logs", f"{batch}/job"),
+            ("pull", batch, "--save-dir", str(lab.folder / "pulled")),
+        )
+        return [(await lab.distribute(*verb, code=code)).err for verb in verbs]
+
+    for told in await asked(other, 0):
+        assert "Traceback" not in told
+    for told in await asked(BATCH, 1):
+        assert "Traceback" not in told
+        assert f"the archive of {BATCH}, " in told
+        assert f"`distribute delete {BATCH}` frees the name" in told
+    await lab.distribute("status")
+    await lab.distribute("replay", "--seq", "1")
+    await lab.distribute("delete", BATCH, "--yes")
     await lab.add(command_batch(BATCH, {"job": "true"}), "--wait")

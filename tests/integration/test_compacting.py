@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from client_kit import JANE
 from distribute.client.compacting import Compaction, closed_batches, compact
-from distribute.client.control import delete
+from distribute.client.control import delete, kill
 from distribute.client.history import batch_history, job_history
 from distribute.client.queries import Queries
 from distribute.client.replacing import Replacement
@@ -19,7 +20,7 @@ from distribute.client.replaying import state_at
 from distribute.client.retrying import retry
 from distribute.client.verifying import verify
 from distribute.core.errors import Conflict, IntegrityError, LogReplaced, NobodyAnswers, Refused, Unreachable
-from distribute.core.events import Event
+from distribute.core.events import Compacted, Event
 from distribute.core.fold import apply
 from distribute.core.ids import BatchId, JobId
 from distribute.core.recorded import Guard, Recorded
@@ -307,8 +308,48 @@ async def test_an_archive_that_is_gone_is_named_and_stops_no_other_reader(
     await live(cluster)
     await compacted(cluster)
     await call(cluster.connection, "STREAM.PURGE.OBJ_inputs")
-    with pytest.raises(IntegrityError, match=r"the archive of lab/sweep, .*, is damaged or gone"):
+    with pytest.raises(
+        IntegrityError,
+        match=r"the archive of lab/sweep, .*, is damaged or gone .*`distribute delete lab/sweep` frees",
+    ):
         await events(cluster.log, Only(batch=SWEEP.id))
     left = {recorded.event.type for recorded in await events(cluster.log)}
     assert {"joined", "submitted", "compacted"} <= left
     assert "what happened to lab/sweep is left out" in caplog.text
+
+
+@pytest.mark.parametrize("names", ["nothing", "no saved log", "the archive of another batch"])
+async def test_a_forged_compaction_changes_nothing_for_any_reader(
+    cluster: Cluster, names: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await live(cluster)
+    sha256 = "0" * 64
+    if names == "no saved log":
+        input_file = tmp_path / "input"
+        input_file.write_bytes(b"an input of a job")
+        sha256 = hashlib.sha256(input_file.read_bytes()).hexdigest()
+        await cluster.store.put_input(input_file, sha256)
+    elif names == "the archive of another batch":
+        await compacted(cluster)
+        found = await cluster.log.last(SWEEP.id, "compacted")
+        assert found is not None
+        assert isinstance(found.event, Compacted)
+        sha256 = found.event.archive
+    before = await events(cluster.log)
+    history = [told async for told in batch_history(cluster, OTHER.id)]
+    standing = await Queries(cluster, clock=lambda: LATER).batch(OTHER.id)
+    forged = builders.compacted(2**62, OTHER, archive=sha256, events=9)
+    await append(cluster, forged)
+    after = await events(cluster.log)
+    assert after[:-1] == before
+    assert after[-1].event == forged
+    assert "an event says that those of lab/other were moved into an archive" in caplog.text
+    ours = [recorded for recorded in after if getattr(recorded.event, "batch", "") == "other"]
+    assert await events(cluster.log, Only(batch=OTHER.id)) == ours
+    assert [told async for told in batch_history(cluster, OTHER.id)][: len(history)] == history
+    assert await Queries(cluster, clock=lambda: LATER).batch(OTHER.id) == standing
+    assert await cluster.log.last(OTHER.id, "deleted") is None
+    assert (await verify(cluster))["sound"]
+    kill_seq = await cluster.log.last_seq() + 1
+    await kill(cluster, Queries(cluster), JANE, OTHER.id)
+    assert (await cluster.log.get(kill_seq)).event.type == "kill_requested"

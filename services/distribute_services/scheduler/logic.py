@@ -57,14 +57,23 @@ class Scheduler:
         news: list[Recorded] = []
         for recorded in records:
             if recorded.seq > self.state.seq:
+                has_missed = self._may_have_missed_what_it_moved(recorded)
                 misfit = self.agenda.fold(recorded)
                 if recorded.seq > self.catch_up_to:
                     if misfit is None:
                         news.append(recorded)
-                    elif type(recorded.event) is Compacted:
+                    elif has_missed:
                         raise LogReplaced(f"{misfit}: they were removed while the log was read")
         self._drop_what_was_beaten()
         return news
+
+    def _may_have_missed_what_it_moved(self, recorded: Recorded) -> bool:
+        """Were events moved into an archive, and removed, before they were read here? A forgery may lie."""
+        event = recorded.event
+        if type(event) is not Compacted:
+            return False
+        batch = self.state.find(event.scope)
+        return (batch.under_seq if batch is not None else 0) < event.last_seq < recorded.seq
 
     def hear(self, beat: Beat, now: float) -> None:
         """Take a heartbeat. Ignores one of an earlier incarnation than the one that joined last."""

@@ -6,8 +6,11 @@ import sys
 from collections.abc import Iterable
 from types import FrameType
 
+import pytest
+
 from distribute.core import events as ev
 from distribute.core.beats import Beat
+from distribute.core.errors import LogReplaced
 from distribute.core.events import Event
 from distribute.core.ids import AttemptId, JobId
 from distribute.core.liveness import ABSENT_AFTER_S, CLAIM_WITHIN_S, Lease
@@ -249,3 +252,21 @@ def calls_for(jobs: int) -> int:
 
 def test_the_cost_of_failures_is_linear() -> None:
     assert calls_for(320) < 2.5 * calls_for(160)
+
+
+# --- compaction ------------------------------------------------------------------------------------
+
+
+def test_a_forged_compaction_does_not_have_the_scheduler_read_the_log_again() -> None:
+    office = Office(make.joined(), make.submitted())
+    for last_seq in (1, 2, 2**62):  # before the batch, of a batch that is not over, and yet to come
+        office.read(make.compacted(last_seq))
+    assert office.scheduler.state.misfits == 3
+    assert types(office.decide()) == ["assigned"]
+
+
+def test_a_scheduler_that_missed_what_was_moved_reads_it_in_the_archive() -> None:
+    office = Office(make.joined(), make.submitted())
+    office.written += 5  # which were removed before it read them
+    with pytest.raises(LogReplaced, match="they were removed while the log was read"):
+        office.read(make.compacted(office.written))
