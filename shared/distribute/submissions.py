@@ -15,10 +15,10 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import SchemaValidator
 
 from distribute.core.errors import InputError, UnreadableEvent
 from distribute.core.events import Submitted
+from distribute.core.frozen import LATER
 from distribute.core.specs import ApptainerJob, CommandJob, Job, JobsSeen, PythonJob
 from distribute.core.words import format_size
 
@@ -36,16 +36,10 @@ _FULL_BLOCK_BYTES = 256 << 10
 _NUMBER = struct.Struct(">I")
 
 
-def _validator(kind: type[Job]) -> SchemaValidator:
-    found = TypeAdapter(tuple[kind, ...]).validator  # type: ignore[valid-type]
-    assert isinstance(found, SchemaValidator), "pydantic has compiled it"
-    return found
-
-
-_JOBS = {
-    "python": _validator(PythonJob),
-    "command": _validator(CommandJob),
-    "apptainer": _validator(ApptainerJob),
+_JOBS: dict[str, TypeAdapter[tuple[Job, ...]]] = {
+    "python": TypeAdapter(tuple[PythonJob, ...], config=LATER),
+    "command": TypeAdapter(tuple[CommandJob, ...], config=LATER),
+    "apptainer": TypeAdapter(tuple[ApptainerJob, ...], config=LATER),
 }
 
 
@@ -162,7 +156,7 @@ def decode_block(kind: str, block: bytes) -> tuple[Job, ...]:
         UnreadableEvent: they are none, or too many.
     """
     try:
-        jobs: tuple[Job, ...] = _JOBS[kind].validate_json(block)
+        jobs: tuple[Job, ...] = _JOBS[kind].validator.validate_json(block)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"])

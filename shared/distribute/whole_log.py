@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing, asynccontextmanager, suppress
 from operator import attrgetter
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from distribute.core.errors import InputError, IntegrityError, LogReplaced
 from distribute.core.events import Compacted, Event, NodeEvent, Submitted, types_of
@@ -23,9 +23,10 @@ from distribute.core.ids import Assignments, BatchId, BuildId, Guarded, JobId, N
 from distribute.core.recorded import Guard, Recorded
 from distribute.merging import Reading, merged
 from distribute.ports import ArtifactStore, EventLog, Garbage, Only, Place, Raw
-from distribute.saved.log import SavedLog
-from distribute.saved.reading import SavedFile
-from distribute.scratch import scratch_folder
+
+if TYPE_CHECKING:
+    from distribute.saved.log import SavedLog
+    from distribute.saved.reading import SavedFile
 
 T = TypeVar("T", Recorded, Raw)
 
@@ -246,6 +247,10 @@ class WholeLog:
         Raises:
             IntegrityError: there is none, and the stream lacks its events.
         """
+        # Imported here: few readers need an archive.
+        from distribute.saved.log import SavedLog
+        from distribute.scratch import scratch_folder
+
         with scratch_folder("archive") as folder:
             path = folder / f"{archive.archive}.gz"
             try:
@@ -283,6 +288,8 @@ class WholeLog:
 
 def _archive_in(path: Path, archive: Compacted) -> SavedFile:
     """The archive that `compacted` names. Raises `InputError` or `IntegrityError` if that is another file."""
+    from distribute.saved.reading import SavedFile
+
     file = SavedFile(path)
     found = tuple(file.header.batch or ()), file.last.events, file.last.last_seq
     if found != (archive.scope, archive.events, archive.last_seq):

@@ -15,7 +15,7 @@ import pytest
 from acceptance.lab import PATIENCE_S, Lab, batch_id, command_batch, open_lab
 from distribute.core.fold import apply
 from distribute.core.invariants import check
-from distribute.core.outcomes import LATE_S
+from distribute.core.recorded import LATE_S
 from distribute.core.state import State
 from distribute.ports import Only
 from distribute.runtime import KEEP_JOBS

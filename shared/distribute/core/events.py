@@ -31,6 +31,7 @@ from distribute.core.event_base import JobEvent as JobEvent
 from distribute.core.event_base import NodeEvent as NodeEvent
 from distribute.core.event_base import ReleaseReason as ReleaseReason
 from distribute.core.event_base import SubmissionEvent as SubmissionEvent
+from distribute.core.frozen import LATER
 from distribute.core.ids import StoredAuthor
 from distribute.core.manifest import Outputs
 from distribute.core.node_events import DrainRequested as DrainRequested
@@ -336,7 +337,8 @@ Event = Annotated[
     Field(discriminator="type"),
 ]
 
-EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+EVENT: TypeAdapter[Event] = TypeAdapter(Event, config=LATER)
+"""Reads an event of any type. Its first use makes the validators of all of them."""
 
 KINDS: tuple[type[Event], ...] = get_args(get_args(Event)[0])
 """The class of each type of event."""

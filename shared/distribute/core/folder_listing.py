@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from distribute.core.frozen import LATER
 from distribute.core.manifest import StoredFile, StoredFolder, StoredLink, entry_bytes
 from distribute.core.specs import Bytes, Frozen, Mode, Sha256
 
@@ -45,7 +46,7 @@ class ListedFolder(StoredFolder):
 
 Entry = StoredFile | StoredLink | ListedFolder
 _Line = Annotated[ListedObject | Entry, Field(discriminator="kind")]
-_LINE: TypeAdapter[ListedObject | Entry] = TypeAdapter(_Line)
+_LINE: TypeAdapter[ListedObject | Entry] = TypeAdapter(_Line, config=LATER)
 
 
 def line_of(part: ListingHead | ListedObject | Entry) -> bytes:

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Iterator
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
+from distribute.core.frozen import LATER
 from distribute.core.manifest import Entry, Manifest, StoredObject
 
 Part = Entry | StoredObject | str
@@ -27,9 +28,9 @@ _TOGETHER = 256
 """Values that are compressed together: enough for good compression, within a millisecond."""
 
 _FIELDS: dict[str, TypeAdapter[Part]] = {
-    "entries": TypeAdapter(Entry),
+    "entries": TypeAdapter(Entry, config=LATER),
     "objects": TypeAdapter(StoredObject),
-    "left_out": TypeAdapter(str),
+    "left_out": TypeAdapter(str, config=LATER),
 }
 _BLANK = re.compile(r"[ \t\n\r]*")
 _SCALAR = re.compile(r"[-+.0-9A-Za-z]+")

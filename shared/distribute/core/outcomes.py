@@ -7,14 +7,12 @@ from datetime import datetime
 from pydantic import TypeAdapter
 
 from distribute.core import events as ev
+from distribute.core.recorded import LATE_S
 from distribute.core.state import NO_EXIT_CODE, Attempt, BatchState, Outcomes
 
 _EPOCH: datetime = TypeAdapter(datetime).validate_json('"1970-01-01T00:00:00Z"')
 """What `datetime.timestamp` counts from, in the time zone that pydantic gives to the times of events: between
 times that share the zone's object, a difference takes a third of the time."""
-
-LATE_S = 1.0
-"""A report that was under way for fewer seconds came at once, as far as two clocks can tell."""
 
 
 def note_claim(attempt: Attempt, time: float, event: ev.Claimed) -> None:

@@ -19,6 +19,9 @@ from distribute.core.events import (
 )
 from distribute.core.ids import Assignments, Guarded, Under
 
+LATE_S = 1.0
+"""A report that was under way for fewer seconds came at once, as far as two clocks can tell."""
+
 _EARLIEST_S, _LATEST_S = EARLIEST.timestamp(), LATEST.timestamp()
 
 

@@ -10,12 +10,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from io import BufferedWriter
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from distribute.core.errors import InputError
 from distribute.core.os_words import why
 from distribute.core.words import LONGEST_QUOTED_PATH, quoted
-from distribute.inputs.tree import TreeFile
+
+if TYPE_CHECKING:
+    from distribute.inputs.tree import TreeFile
 
 PIECE_BYTES = 1 << 20
 

@@ -14,6 +14,7 @@ import hashlib
 import os
 import stat
 from collections.abc import AsyncIterator, Iterator, Sequence
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
@@ -59,10 +60,12 @@ _AHEAD = 1000
 
 _EMPTY_SHA256 = hashlib.sha256().hexdigest()
 
-NOTHING = Outputs(
-    inline=Manifest(entries=(StoredFile(path=STDOUT_NAME, size_bytes=0, sha256=_EMPTY_SHA256),)), files=1
-)
-"""The outputs of a job that left no file and printed nothing."""
+
+@cache
+def nothing() -> Outputs:
+    """The outputs of a job that left no file and printed nothing: one object for all of them."""
+    printed = StoredFile(path=STDOUT_NAME, size_bytes=0, sha256=_EMPTY_SHA256)
+    return Outputs(inline=Manifest(entries=(printed,)), files=1)
 
 
 async def collect(
@@ -79,7 +82,7 @@ async def collect(
     `seen_as` are the absolute paths under which the job saw `save`: its links may have them. The manifest's
     `left_out` names what can't be archived (sockets, links that lead out, files that change meanwhile), with
     the reason; `outside` is passed on. Call this when the job's processes are gone. If there is nothing to
-    upload or to tell, it returns the object `NOTHING` within 10 µs.
+    upload or to tell, it returns `nothing()` within 10 µs.
 
     Raises:
         DistributeError: the store gave up.
@@ -88,7 +91,7 @@ async def collect(
     if not _is_empty(save):
         found = _look_through(save, stdout.parent, [os.fsencode(path) for path in seen_as])
     elif not printed.size_bytes and outside is None:
-        return NOTHING
+        return nothing()
     outputs = await _send(printed, found, store, name_prefix, node)
     return outputs.model_copy(update={"outside": outside})
 

@@ -17,7 +17,7 @@ from distribute.core.manifest import (
     StoredObject,
 )
 from distribute.memory.store import FileStore
-from distribute.results.outputs import NOTHING, collect_build
+from distribute.results.outputs import collect_build, nothing
 from integration.node_runner.left_kit import Left, paths
 
 from .costs import cpu_s_of
@@ -26,14 +26,14 @@ MIB = 1 << 20
 
 
 async def test_a_job_that_left_nothing_sends_nothing(left: Left) -> None:
-    assert await left.collect() is NOTHING
+    assert await left.collect() is nothing()
     assert paths(await left.manifest()) == {"stdout.txt"}
     assert await cpu_s_of(left.collect) < 0.3e-3  # twenty times what we measured
 
 
 async def test_a_missing_output_file_is_no_error(left: Left) -> None:
     left.stdout.unlink()
-    assert await left.collect() is NOTHING
+    assert await left.collect() is nothing()
 
 
 async def test_output_without_results_is_archived(left: Left) -> None:

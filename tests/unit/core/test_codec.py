@@ -1,5 +1,6 @@
 """Encoding and decoding events: nothing is lost, and errors say why bytes can't be read."""
 
+import json
 import os
 import subprocess
 import sys
@@ -85,6 +86,25 @@ def test_bytes_that_are_not_an_event_are_refused(data: bytes, why: str) -> None:
     with pytest.raises(UnreadableEvent) as stopped:
         decode(data)
     assert str(stopped.value).startswith(why)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        json.dumps(orjson.loads(CLAIMED), indent=1).encode(),
+        orjson.dumps({"type": "claimed"} | orjson.loads(CLAIMED)),
+        CLAIMED.replace(b'"type":"claimed"', b'"type":"held","type":"claimed"'),
+        zlib.compress(CLAIMED),
+    ],
+    ids=["with spaces", "its type first", "with two types", "compressed"],
+)
+def test_an_event_is_read_however_its_json_is_written(data: bytes) -> None:
+    assert decode(data) == decode(CLAIMED)
+
+
+def test_a_type_inside_a_value_is_not_the_events() -> None:
+    with pytest.raises(UnreadableEvent, match=r"unknown type 'None'"):
+        decode(b'{"more":' + CLAIMED + b"}")
 
 
 def test_an_event_that_no_reader_accepts_is_not_written() -> None:

@@ -9,18 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from distribute.core.ids import AttemptId, BatchId, JobId
 from distribute.core.manifest import Outputs, build_output_name
 from distribute.core.recipe import SAVE
 from distribute.host import CannotStart, Exit, Figures, FoundBuild, Kept, Pause, Presence, SetAside, Unit
 from distribute.ports import Cluster
 from distribute.results.last_lines import last_lines
-from distribute.results.outputs import NOTHING, collect, collect_build
+from distribute.results.outputs import collect, collect_build, nothing
 from distribute_services.node_runner.disk.own_folder import OwnFolder
 from distribute_services.node_runner.disk.pristine import changed_since, complaint
 from distribute_services.node_runner.disk.workspace import EXIT_FILE, Workspace, results_of
+from distribute_services.node_runner.host import meters
 from distribute_services.node_runner.host.container_faults import with_container_fault, without_notes
 from distribute_services.node_runner.host.cores import Pinning
 from distribute_services.node_runner.host.detect import Sampler
@@ -68,7 +67,7 @@ class Computer:
         measures_load = options.terms.load_limit is not None
         self._sensor = Sensor(lambda: self._keeping.pids, measures_load=measures_load)
         self._counts = lent.counts
-        self._memory_bytes = psutil.virtual_memory().total
+        self._memory_bytes = meters.memory().total_bytes
         self._pinning = Pinning(lent.cores, lent.capacity.cpus)
         self._gpu_words = [gpu.word for gpu in lent.gpus] if lent.hides_gpus else None
         self._environment = NodeEnvironment.of(self._user.environment(os.environ), options.env, options.path)
@@ -242,7 +241,7 @@ class Computer:
                 outside = await outside_of(unit, place)
                 save = await results_of(workspace)
                 outputs = await collect(save, workspace.stdout, self._store, prefix, node, [seen_as], outside)
-                return outputs if outputs is not NOTHING else None
+                return outputs if outputs is not nothing() else None
             case BatchId(_, batch):
                 name = build_output_name(batch, node, unit.is_job)
                 return await collect_build(workspace.stdout, name, self._store, f"{unit.of}//{node}", node)

@@ -13,11 +13,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import psutil
-
 from distribute.core.ids import MAX_AUTHOR_BYTES
 from distribute.host import Figures
-from distribute_services.node_runner.host import limits
+from distribute_services.node_runner.host import limits, meters
 from distribute_services.node_runner.host.apptainer import NOT_INSTALLED, why_no_containers
 from distribute_services.node_runner.host.ask import ASK_TIMEOUT_S, ask, call
 from distribute_services.node_runner.host.environment import base_environment, own_programs
@@ -150,7 +148,7 @@ class Sampler:
         self._gpus = gpus
         self._gpu_percent: tuple[float, ...] = ()
         self._gpus_asked_at = -math.inf
-        psutil.cpu_percent(None)  # the next call measures from this one on
+        self._processors = meters.Processors()
 
     async def sample(self) -> Figures:
         """Measure now; `cpu_percent` since the last call. Takes about 100 µs without GPUs."""
@@ -165,8 +163,8 @@ class Sampler:
                 ) = ()  # the driver is broken, which is logged: don't wait for it again
         return Figures(
             load=os.getloadavg()[0],
-            cpu_percent=psutil.cpu_percent(None),
-            memory_available_bytes=psutil.virtual_memory().available,
+            cpu_percent=self._processors.percent(),
+            memory_available_bytes=meters.memory().available_bytes,
             disk_free_bytes=shutil.disk_usage(self._work_dir).free,
             gpu_percent=self._gpu_percent,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
+from distribute_services.node_runner.host import meters
 
 _CGROUP = Path("/sys/fs/cgroup")
 _OWN_CGROUPS = Path("/proc/self/cgroup")
@@ -27,7 +27,7 @@ def cpu_quotas() -> Iterator[float]:
 
 def memory_bytes() -> int:
     """The memory that this process may use: all there is, or less if its cgroup has a limit."""
-    limits = [psutil.virtual_memory().total]
+    limits = [meters.memory().total_bytes]
     for folder in _cgroup_folders("", _CGROUP, _CGROUP / "unified"):
         limits += [int(word) for word in _words(folder / "memory.max") if word != "max"]
     for folder in _cgroup_folders("memory", _CGROUP / "memory"):

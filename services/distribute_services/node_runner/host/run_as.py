@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 import pwd
@@ -67,6 +66,8 @@ def person(run_as: str | None) -> Person | None:
     try:
         entry = pwd.getpwnam(run_as)
     except KeyError:
+        import difflib  # only for this message
+
         known = difflib.get_close_matches(run_as, [entry.pw_name for entry in pwd.getpwall()], n=1)
         hint = f"; did you mean {known[0]!r}?" if known else ""
         raise InputError(f"run_as: this computer has no user {run_as!r}{hint}") from None

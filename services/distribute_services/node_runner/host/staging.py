@@ -18,7 +18,6 @@ from distribute_services.node_runner.disk.room import NO_SPACE, Room, Space
 from distribute_services.node_runner.disk.superseded import Superseded
 from distribute_services.node_runner.disk.workspace import EXIT_FILE, Workspace, Workspaces
 from distribute_services.node_runner.host.places import Place, view_of
-from distribute_services.node_runner.results.of_others import lay_out_results
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,6 +92,9 @@ class Staging:
         workspace = await self._workspaces.make(unit.recipe, start)
         if not unit.recipe.wants_results or not isinstance(unit.of, JobId):
             return workspace, NO_SPACE
+        # Imported here: it takes all that a person's `pull` does, and few jobs want results.
+        from distribute_services.node_runner.results.of_others import lay_out_results
+
         results = workspace.input / RESULTS
         try:
             await asyncio.to_thread(self._workspaces.make_folder, results)

@@ -18,7 +18,7 @@ from distribute_services.node_runner.host.command import RunningCommand, pipes
 from distribute_services.node_runner.host.keeping import KeeperFailed, Keeping, Refusal
 from distribute_services.node_runner.host.places import Running
 from distribute_services.node_runner.host.refusals import reason_of
-from distribute_services.node_runner.keeper.server import NO_SUCH_VERB
+from distribute_services.node_runner.keeper.refusing import NO_SUCH_VERB
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OVER = "it has just ended"

@@ -17,6 +17,7 @@ import sys
 import time
 
 from distribute_services.node_runner.keeper.keeper import Keeper
+from distribute_services.node_runner.keeper.refusing import NO_SUCH_VERB
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,9 +37,6 @@ ALONE_S = 10.0
 
 REST_S = 1.0
 """After a fault of its own, the keeper does nothing by itself for so long."""
-
-NO_SUCH_VERB = "no such verb"
-"""How the answer to a verb of a later version begins."""
 
 _FOR_ALL = frozenset({"pause", "resume", "look"})
 _MAX_READ = 1 << 16

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from distribute.core import events as ev
 from distribute.core.manifest import Outputs
-from distribute.core.outcomes import LATE_S
-from distribute.core.recorded import Recorded, time_of
+from distribute.core.recorded import LATE_S, Recorded, time_of
 from distribute.host import SetAside
 from distribute_services.node_runner.machine.attempts import Attempt, Ending, Names
 from distribute_services.node_runner.machine.outbox import Stamp

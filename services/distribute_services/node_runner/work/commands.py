@@ -17,6 +17,7 @@ from typing import Annotated, Generic, Self
 from pydantic import Field, TypeAdapter
 
 from distribute.core.errors import DistributeError, Refused
+from distribute.core.frozen import LATER
 from distribute.core.ids import JobId
 from distribute.core.os_words import message_of
 from distribute.core.visits import (
@@ -44,7 +45,7 @@ _LOOK_S = 1.0
 _SIGTERM, _SIGKILL = 15, 9
 _MOST_SHOWN = 200
 _QUESTIONS: TypeAdapter[StartCommand | ReadCommand | EndCommand] = TypeAdapter(
-    Annotated[StartCommand | ReadCommand | EndCommand, Field(discriminator="do")]
+    Annotated[StartCommand | ReadCommand | EndCommand, Field(discriminator="do")], config=LATER
 )
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Generic
 from pydantic import Field, TypeAdapter, ValidationError
 
 from distribute.core.errors import DistributeError, Refused
+from distribute.core.frozen import LATER
 from distribute.core.ids import JobId
 from distribute.core.os_words import message_of
 from distribute.core.visits import COMMANDS, FILES, FilesRead, ListFiles, ReadFiles, with_head
@@ -23,7 +24,7 @@ Find = Callable[[JobId, int], tuple[Unit, R]]
 """Finds an attempt that runs here. Raises `Refused` if it does not."""
 
 _FILES: TypeAdapter[ListFiles | ReadFiles] = TypeAdapter(
-    Annotated[ListFiles | ReadFiles, Field(discriminator="do")]
+    Annotated[ListFiles | ReadFiles, Field(discriminator="do")], config=LATER
 )
 
 
