@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -47,7 +48,10 @@ class Compared(NamedTuple):
 
     @property
     def ratio(self) -> float:
-        return self.there / self.here if is_rate(self.unit) else self.here / self.there
+        above, below = (self.there, self.here) if is_rate(self.unit) else (self.here, self.there)
+        if not below:  # a process at rest may use no measurable time
+            return math.inf if above else 1.0
+        return above / below
 
 
 def main() -> None:
