@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from distribute.client.about import ask_about
 from distribute.client.channels import ask_channels
 from distribute.client.documents import GONE
 from distribute.client.queries import ask
@@ -26,7 +27,7 @@ from distribute_cli.local.cluster_record import down_command, record_in, running
 from distribute_cli.local.services import service_command
 from distribute_cli.local.supervisor import StartFailed, Supervisor, run_process
 
-READY_WITHIN_S = 60.0
+READY_WITHIN_S = 120.0
 _ASK_AGAIN_S = 0.05
 
 
@@ -200,7 +201,7 @@ async def _ready_or_failed(cluster: Cluster, plan: Plan, before: int, supervisor
 
 
 async def _ready(cluster: Cluster, plan: Plan, before: int) -> None:
-    """Return when every node has joined, the scheduler answers and knows of it, and so does the notifier."""
+    """Return when every node has joined, the scheduler knows of it, and all services answer."""
     missing = {node.name for node in plan.nodes}
     if missing:
         async for events in cluster.log.follow(after=before, only=Only(types=frozenset({"joined"}))):
@@ -209,6 +210,8 @@ async def _ready(cluster: Cluster, plan: Plan, before: int) -> None:
                 break
     # A service does not announce that it is up: it can only be asked.
     while not await _scheduler_knows(cluster, {node.name for node in plan.nodes}):  # noqa: ASYNC110
+        await asyncio.sleep(_ASK_AGAIN_S)
+    while await ask_about(cluster.queries, "archiver") is None:  # noqa: ASYNC110
         await asyncio.sleep(_ASK_AGAIN_S)
     while plan.notifier_options is not None and not await ask_channels(cluster):  # noqa: ASYNC110
         await asyncio.sleep(_ASK_AGAIN_S)
