@@ -8,12 +8,14 @@ import zlib
 
 import orjson
 import pytest
+from pydantic import ValidationError
 
 from bomb_kit import bomb
 from distribute.codec import (
     COMPRESS_OVER_BYTES,
     MAX_PIECE_BYTES,
     MAX_PIECE_VALUES,
+    SmallEvents,
     decode,
     decode_beat,
     encode,
@@ -158,6 +160,17 @@ def test_every_cut_is_noticed() -> None:
         for size in {0, 1, 2, len(data) // 2, len(data) - 1}:
             with pytest.raises(UnreadableEvent):
                 decode(data[:size])
+
+
+def test_a_small_event_is_read_alike_among_few_and_among_many() -> None:
+    few, many = SmallEvents(), SmallEvents(many=1)
+    assert many.validate(CLAIMED) == few.validate(CLAIMED)  # from the second on, it is another validator
+    for event in (make.claimed(), make.finished(), make.joined(), make.build_finished(), make.completed()):
+        data = encode(event)
+        assert few.validate(data) == many.validate(data) == event
+    for reader in (few, many):
+        with pytest.raises(ValidationError):
+            reader.validate(CLAIMED.replace(b'"claimed"', b'"clamped"'))
 
 
 def test_a_beat_survives_the_codec_and_other_bytes_are_refused() -> None:
