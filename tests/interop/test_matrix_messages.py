@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from distribute.core.errors import InputError
-from distribute_services.notifier import opening
+from distribute_services.notifier import checking, opening
 from distribute_services.notifier.channel import Unavailable, Undeliverable
 from distribute_services.notifier.channels.matrix.channel import MatrixChannel
 from matrix_kit import PATIENCE_S, MatrixPerson, Synapse, message, running_synapse
@@ -111,7 +111,7 @@ async def test_a_wrong_password_is_said_at_the_start(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(opening, "CHECK_WITHIN_S", PATIENCE_S)
+    monkeypatch.setattr(checking, "CHECK_WITHIN_S", PATIENCE_S)
     file = tmp_path / "matrix.yaml"
     account = synapse.account(notifying).model_copy(update={"matrix_password": "wrong"})
     file.write_text(account.model_dump_json())
