@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from distribute.core.errors import Refused
+from distribute.runtime import Stop
 from distribute.system import exit_of
 from distribute_cli.local import supervisor
 from distribute_cli.local.cluster import locked
@@ -89,6 +91,48 @@ async def test_a_process_that_ignores_sigterm_is_killed(
     kept.keep("node", partial(run_process, python(IGNORES_SIGTERM), tmp_path / "log"))
     (pid,) = await lines_of(tmp_path / "log", 1)
     await kept.stop("node")
+    assert not Path("/proc", pid).exists()
+
+
+async def test_a_process_that_can_t_be_ended_as_it_should_is_not_started_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The error of its end takes the place of the cancellation: it must not pass for one of the process."""
+    runs = 0
+
+    async def run() -> str:
+        nonlocal runs
+        runs += 1
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/its/folder")
+
+    kept = Supervisor()
+    kept.keep("broker", run)
+    await asyncio.sleep(0)
+    async with asyncio.timeout(60):
+        await kept.stop("broker")
+    assert runs == 1
+    assert "the broker did not end as it should: /its/folder can't be used: " in caplog.text
+
+
+async def test_a_node_whose_log_was_removed_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(supervisor, "TOLD_AFTER_S", 0.01)
+    stop, log = Stop(), tmp_path / "log"
+    kept = Supervisor()
+    kept.keep("node", partial(run_process, python(IGNORES_SIGTERM), log, stop))
+    (pid,) = await lines_of(log, 1)
+    log.unlink()
+    stopping = asyncio.create_task(kept.stop("node"))
+    async with asyncio.timeout(60):
+        while "nothing that can be read: there is no such file" not in caplog.text:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    os.kill(int(pid), signal.SIGKILL)
+    async with asyncio.timeout(60):
+        await stopping
     assert not Path("/proc", pid).exists()
 
 

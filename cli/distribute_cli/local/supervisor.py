@@ -74,6 +74,9 @@ class Supervisor:
                 how = str(error)
             except OSError as error:
                 how = f"{error.filename or name} can't be used: {why(error)}"
+            if _is_cancelled():
+                log.warning("the %s did not end as it should: %s", name, how)
+                return
             if time.monotonic() - began > STABLE_AFTER_S:
                 delay_s, quick_ends = FIRST_DELAY_S, 0
             quick_ends += 1
@@ -82,6 +85,12 @@ class Supervisor:
             log.warning("the %s ended and is restarted in %.1f s: %s", name, delay_s, how)
             await asyncio.sleep(delay_s)
             delay_s = min(2 * delay_s, LONGEST_DELAY_S)
+
+
+def _is_cancelled() -> bool:
+    """Has this task been cancelled? An error while it ends its process takes the cancellation's place."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def run_process(argv: Sequence[str], log_path: Path, stop: Stop | None = None) -> str:
@@ -148,6 +157,10 @@ async def _ended(process: asyncio.subprocess.Process, log_path: Path, at_once: a
 
 
 def last_line(path: Path) -> str:
-    """The last line of a log."""
-    lines = path.read_bytes()[-_LAST_WORDS_BYTES:].decode(errors="replace").strip().splitlines()
+    """The last line of a log, or why it can't be read."""
+    try:
+        text = path.read_bytes()[-_LAST_WORDS_BYTES:].decode(errors="replace")
+    except OSError as error:
+        return f"nothing that can be read: {why(error)}"
+    lines = text.strip().splitlines()
     return lines[-1] if lines else "nothing"
