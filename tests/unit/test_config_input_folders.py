@@ -131,6 +131,10 @@ def test_what_cant_be_sent_of_a_folder_is_named_with_its_line_and_a_way_out() ->
         ),
         ('["*/../x"]', "'*/../x': '..' can't stand behind a wildcard; write it before"),
         ("[{path: case, exclude: ['!']}]", "exclude: '!' is no pattern; write one as in a .gitignore"),
+        (
+            "[{path: case, exclude: ['[z-a]']}]",
+            "exclude: '[z-a]' is no pattern; write one as in a .gitignore",
+        ),
         ("[.]", "add an alias: {{path: PATH, alias: data}}"),
         ("[case, {path: other, alias: case}]", "two files would become './input/case', here and on line 4"),
         ('["case/*", other/x]', "two files would become './input/x', here and on line 4"),

@@ -107,6 +107,16 @@ def test_an_input_of_a_pattern_may_leave_out_a_part() -> None:
         assert names_in(batch, matched) == {"constant", "log.simpleFoam", "system", "system/controlDict"}
 
 
+def test_what_each_job_leaves_out_may_depend_on_its_point() -> None:
+    put_cases()
+    batch = loaded(
+        "{grid: {case: [re100, re400.v2]}}", '[{path: cases, exclude: ["/*", "!/{case}/", system, "log.*"]}]'
+    )
+    assert [names_in(batch, folder) for job in batch.spec.work.jobs for folder in folders(job)] == [
+        {name, f"{name}/0", f"{name}/0/U", f"{name}/constant"} for name in ("re100", "re400.v2")
+    ]
+
+
 def test_a_folder_of_several_jobs_is_sent_once() -> None:
     put_cases()
     batch = loaded("{grid: {re: [1, 2, 3]}}", '[{path: cases, exclude: ["log.*"]}]')
@@ -138,8 +148,12 @@ def test_a_sweep_over_commits_sends_each(tmp_path: Path) -> None:
     ("files", "found"),
     [
         (
-            '[{path: "cases/{re}", exclude: ["{re}.log"]}]',
-            "6:53: exclude: it is the same for all jobs, so it has no placeholders",
+            '[{path: "cases/{re}", exclude: ["{ra}.log"]}]',
+            "6:53: exclude: {ra} names no parameter: there are re, number",
+        ),
+        (
+            '[{path: "cases/{re}", exclude: ["[z-{re}]"]}]',
+            "exclude: '[z-100]' is no pattern; write one as in a .gitignore (at re=100)",
         ),
         (
             "[{template: a.j2, exclude: [x]}]",

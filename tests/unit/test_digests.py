@@ -75,6 +75,15 @@ def test_a_file_that_looks_otherwise_is_read(other: Looks, tmp_path: Path) -> No
         assert digests.of_file(b"/g", LOOKS) is None
 
 
+def test_a_file_of_several_folders_is_read_once(tmp_path: Path) -> None:
+    with Digests.kept_in(tmp_path) as digests:
+        digests.remember_file(b"/f", LOOKS, b"d" * 32, LATER_NS)
+        digests.remember_pack([b"d" * 32, b"e" * 32], b"p" * 32)
+        assert digests.of_file(b"/f", LOOKS) == b"d" * 32
+        assert digests.of_file(b"/f", OTHERS[0]) is None
+        assert digests.of_pack([b"d" * 32, b"e" * 32]) == b"p" * 32
+
+
 @pytest.mark.parametrize("name", ["mtime_ns", "ctime_ns"])
 def test_nothing_is_remembered_of_a_file_that_has_just_changed(name: str, tmp_path: Path) -> None:
     just = LOOKS._replace(**{name: LATER_NS - 10**9})

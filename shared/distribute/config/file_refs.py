@@ -35,7 +35,8 @@ class FileRef(LeanSection):
         return self.alias or own_name(self.path)
 
 
-def _check_patterns(patterns: tuple[str, ...]) -> tuple[str, ...]:
+def checked_patterns(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    """Patterns of what is left out. Raises `ValueError` if one is wrong."""
     for pattern in patterns:
         try:
             Exclude([pattern])
@@ -64,7 +65,7 @@ class TreeKeys(Section):
     ref: NonEmpty | None = Field(default=None, examples=["v1.2"])
 
     exclude: Annotated[
-        tuple[NonEmpty, ...], at_most(MAX_PATTERNS, "patterns"), AfterValidator(_check_patterns)
+        tuple[NonEmpty, ...], at_most(MAX_PATTERNS, "patterns"), AfterValidator(checked_patterns)
     ] = Field(default=(), examples=['["*.o", results/]'])
 
     @model_validator(mode="before")

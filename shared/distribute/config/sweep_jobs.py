@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from itertools import chain, islice
 from typing import TypeAlias
 
+from distribute.config.file_refs import checked_patterns
 from distribute.config.input_files import InputFiles
 from distribute.config.input_trees import Named, TreeKey
 from distribute.config.jobs_file import JobsFile
@@ -285,6 +286,10 @@ class SweptJobs:
         is_script = file is self._pattern.script
         if filled.key not in seen and not file.is_made:
             seen.add(filled.key)
+            try:
+                checked_patterns(filled.key.exclude)
+            except ValueError as error:
+                self._note(file, f"exclude: {error} (at {self._of(point)})")
             for problem in files.problems_with(filled.key, is_input=not is_script):
                 self._note(file, written(problem))
         own = files.names_of(*filled)

@@ -31,7 +31,7 @@ class PatternOfFile(NamedTuple):
     loc: Loc
     path: TextTemplate | None
     alias: TextTemplate | None = None
-    exclude: tuple[str, ...] = ()
+    exclude: tuple[TextTemplate, ...] = ()
     ref: TextTemplate | None = None
     is_made: bool = False
 
@@ -44,7 +44,7 @@ class PatternOfFile(NamedTuple):
     @property
     def is_constant(self) -> bool:
         """Do all jobs have the same one, under the same name?"""
-        texts = filter(None, [self.alias, self.ref])
+        texts = filter(None, [self.alias, self.ref, *self.exclude])
         return (
             self.path is not None
             and self.path.is_constant
@@ -59,7 +59,8 @@ class PatternOfFile(NamedTuple):
         alias = None if self.alias is None else self.alias.fill(point)
         if self.is_made and alias is None:
             alias = _ENDING.sub("", own_name(path))
-        return Named(TreeKey(path, self.exclude, ref), alias)
+        exclude = tuple([pattern.fill(point) for pattern in self.exclude])
+        return Named(TreeKey(path, exclude, ref), alias)
 
 
 class Pattern:
@@ -130,25 +131,23 @@ class Pattern:
         if file.template is None:
             exclude, ref = self._of_tree(file, loc) if isinstance(file, PatternInput) else ((), None)
             return PatternOfFile(loc, self.template(file.path or "", (*loc, "path")), alias, exclude, ref)
-        path = self._constant(file.template, (*loc, "template"), "there is one for all jobs, so its path")
+        path = self._path_of_template(file.template, (*loc, "template"))
         return PatternOfFile(loc, path, alias, is_made=True)
 
-    def _of_tree(self, file: PatternInput, loc: Loc) -> tuple[tuple[str, ...], TextTemplate | None]:
+    def _of_tree(self, file: PatternInput, loc: Loc) -> tuple[tuple[TextTemplate, ...], TextTemplate | None]:
         """The patterns of what is left out of an input, and the ref of a checkout."""
         ref = None if file.git_ref is None else self.template(file.git_ref, (*loc, "ref"))
-        found = [
-            self._constant(pattern, (*loc, "exclude", index), "it is the same for all jobs, so it")
-            for index, pattern in enumerate(file.exclude)
+        exclude = [
+            self.template(pattern, (*loc, "exclude", index)) for index, pattern in enumerate(file.exclude)
         ]
-        return tuple(pattern.fill({}) for pattern in found if pattern.is_constant), ref
+        return tuple(exclude), ref
 
-    def _constant(self, text: str, loc: Loc, why: str) -> TextTemplate:
-        """A text that is the same for all points. `why` begins the reason, for people."""
-        template = self.template(text, loc)
-        if not template.is_constant:
-            problem = f"{_key_of(loc)}: {why} has no placeholders"
+    def _path_of_template(self, text: str, loc: Loc) -> TextTemplate:
+        path = self.template(text, loc)
+        if not path.is_constant:
+            problem = f"{_key_of(loc)}: there is one for all jobs, so its path has no placeholders"
             self.found.add(Problem, self._document.offset(loc), problem)
-        return template
+        return path
 
 
 def _key_of(loc: Loc) -> str:

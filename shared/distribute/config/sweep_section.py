@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from distribute.config.file_refs import TreeKeys
+from distribute.config.file_refs import MAX_PATTERNS, TreeKeys
 from distribute.config.forms import Form
 from distribute.config.section import Name, NonEmpty, Section, Text, at_most, once
 from distribute.core.specs import MAX_FILES, MAX_JOBS, MAX_VARIABLES
@@ -150,6 +150,11 @@ class PatternInput(TreeKeys, PatternFile):
     """An input of each job of a sweep: a file, a folder, a glob, a git checkout, or what a template makes."""
 
     takes: ClassVar[str] = f"{PatternFile.takes}, or {{git: FOLDER, ref: REF, alias: NAME}}"
+
+    # Its placeholders are filled before it is judged.
+    exclude: Annotated[tuple[NonEmpty, ...], at_most(MAX_PATTERNS, "patterns")] = Field(
+        default=(), examples=['["*.o", results/]']
+    )
 
     @model_validator(mode="after")
     def _excludes_of_a_tree(self) -> Self:

@@ -96,6 +96,10 @@ class Digests:
 
     def of_file(self, path: bytes, looks: Looks) -> bytes | None:
         """The digest of a file that looks like this; None: it has to be read."""
+        with self._lock:
+            just_read = self._files.get(path)
+        if just_read is not None and just_read.looks == looks.text:
+            return just_read.sha256
         for seen, sha256, day in self._ask("SELECT looks, sha256, day FROM files WHERE path = ?", path):
             if seen != looks.text:
                 return None
@@ -116,7 +120,12 @@ class Digests:
 
     def of_pack(self, parts: Iterable[bytes]) -> bytes | None:
         """The digest of contents one behind the other, by their own digests; None: they have to be read."""
-        for (sha256,) in self._ask("SELECT sha256 FROM packs WHERE parts = ?", _joined(parts)):
+        joined = _joined(parts)
+        with self._lock:
+            just_read = self._packs.get(joined)
+        if just_read is not None:
+            return just_read
+        for (sha256,) in self._ask("SELECT sha256 FROM packs WHERE parts = ?", joined):
             return bytes(sha256)
         return None
 

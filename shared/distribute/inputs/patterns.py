@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -71,7 +72,10 @@ class Exclude:
 
     def __init__(self, patterns: Sequence[str]) -> None:
         """Raises `ValueError` if a pattern is wrong."""
-        self._spec = GitIgnoreSpec.from_lines(patterns) if patterns else None
+        try:
+            self._spec = GitIgnoreSpec.from_lines(patterns) if patterns else None
+        except re.error as error:  # such as [z-a]
+            raise ValueError(f"no pattern: {error}") from error
 
     def leaves_out(self, name: bytes, *, is_folder: bool) -> bool:
         """Is this path to be left out? If it is a folder, everything in it is, too."""
