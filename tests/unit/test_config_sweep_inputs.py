@@ -210,6 +210,45 @@ def test_globs_that_share_a_name_become_one(files: str, expected: list[set[str]]
     assert listed(files) == expected
 
 
+@pytest.mark.parametrize(
+    "files",
+    [
+        '[in, {path: "b/*", alias: in}, {path: "b/**/*.dat", alias: in, exclude: [new]}]',
+        '[{path: "b/*", alias: in}, {path: ./in, alias: in}, in]',
+        '[{path: b, alias: in}, {path: "in/*", alias: in}]',
+    ],
+)
+def test_a_folder_and_globs_with_its_name_become_one_folder(files: str) -> None:
+    put(Path(), in__1_DOT_dat="1", in__sub__2_DOT_txt="2", b__sub__3_DOT_dat="3", b__new__4_DOT_dat="4")
+    batch = load(write(Path.cwd(), one_job(files)))
+    swept = loaded("{grid: {re: [1]}}", files)
+    (folder,) = folders(batch.spec.work.jobs[0])
+    assert [folder] == folders(swept.spec.work.jobs[0])
+    assert (folder.alias, folder.pattern) == ("in", None)
+    expected = {"1.dat", "sub", "sub/2.txt", "sub/3.dat", "new", "new/4.dat"}
+    assert names_in(batch, folder) == expected
+    put(
+        Path("whole"),
+        in__1_DOT_dat="1",
+        in__sub__2_DOT_txt="2",
+        in__sub__3_DOT_dat="3",
+        in__new__4_DOT_dat="4",
+    )
+    for path in expected - {"sub", "new"}:
+        source = Path("in" if Path("in", path).exists() else "b", path)
+        os.utime(Path("whole/in", path), ns=(0, source.stat().st_mtime_ns))
+    (whole,) = folders(load(write(Path.cwd(), one_job("[whole/in]"))).spec.work.jobs[0])
+    assert folder == whole, "it is listed as a folder that has it all"
+
+
+def test_a_glob_without_a_name_does_not_come_into_a_folder() -> None:
+    put(Path(), in__1_DOT_dat="1", other__2_DOT_dat="2")
+    (found,) = problems_of(one_job('[in, "*/*.dat"]'))
+    assert "two files would become './input/in', here and on line 4" in found
+    assert "or let the glob leave it out: exclude: ['/in']" in found
+    assert listed("[in, {path: '*/*.dat', exclude: ['/in']}]") == [{"in/1.dat"}, {"other/2.dat"}]
+
+
 def test_equal_files_of_two_globs_are_no_clash() -> None:
     put(Path(), one__in__x="same", two__in__x="same", two__in__y="other")
     for path in ("one/in/x", "two/in/x", "two/in/y"):
@@ -227,6 +266,8 @@ def test_equal_files_of_two_globs_are_no_clash() -> None:
         ('[{path: "one/*/x", alias: d}, {path: "two/*/x", alias: d}]', "d/in/x"),
         ('["one/in", "two/*/*"]', "in"),
         ('["one/*/x", {path: "one/*/y", alias: in}]', "in"),
+        ('[one/in, {path: "two/in/*", alias: in}]', "in/x"),
+        ('[{path: "four/*", alias: one}, one]', "one/in"),
     ],
 )
 def test_different_files_for_one_place_are_a_clash(files: str, place: str) -> None:

@@ -344,7 +344,8 @@ def _clashes(document: Document, references: list[_Reference], files: InputFiles
             for other in others:
                 place = files.clash(other.named, reference.named, name)
                 if place is not None:
-                    found.add(_clash, document, reference, other, place)
+                    without = files.without_clash(reference.named, other.named, place)
+                    found.add(_clash, document, reference, other, place, without)
                     break
             else:
                 others.append(reference)
@@ -368,12 +369,12 @@ def _hiding_results(document: Document, references: list[_Reference], files: Inp
     return found
 
 
-def _clash(document: Document, reference: _Reference, other: _Reference, place: str) -> Problem:
+def _clash(document: Document, reference: _Reference, other: _Reference, place: str, without: str) -> Problem:
     inside = quoted(f"./input/{place}", LONGEST_QUOTED_PATH)
     alias = quoted(f"other-{place.partition('/')[0]}")
     text = (
         f"two files would become {inside}, here and {document.place(other.loc)}; "
-        f"add an alias: {{{reference.written}, alias: {alias}}}"
+        f"add an alias: {{{reference.written}, alias: {alias}}}{without}"
     )
     return _file_problem(document, reference, text)
 

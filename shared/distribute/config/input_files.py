@@ -27,6 +27,9 @@ _ELSEWHERE = ("/", "~")
 _MADE = "/dev/null/"
 """Where a file would be that is none: no path leads behind this."""
 
+_SPECIAL = frozenset("*?[]\\")
+"""What has a meaning in a pattern."""
+
 _MOST_PARTS = 4096
 """Into so many parts, at most, files are divided that threads read."""
 
@@ -125,13 +128,22 @@ class InputFiles:
     def clash(self, one: Named, other: Named, name: str) -> str | None:
         """Where two inputs that both have `name` at the top of `input` want one place for different files.
 
-        None: nowhere. They are the same, or globs that agree wherever they meet.
+        None: nowhere. They are the same, or are put together and agree wherever they meet.
         """
-        if one.alias == other.alias and self.trees.matches(one.key) and self.trees.matches(other.key):
+        if self.trees.share_a_folder(one, other):
             place = self.trees.clash(one.key, other.key)
-            return place if place is None or one.alias is None else f"{one.alias}/{place}"
+            is_in_folder = one.alias is not None or other.alias is not None
+            return f"{name}/{place}" if place is not None and is_in_folder else place
         is_same = one.key[1:] == other.key[1:] and self.are_same(one.key.path, other.key.path)
         return None if is_same else name
+
+    def without_clash(self, one: Named, other: Named, place: str) -> str:
+        """For people: how a glob may leave out what clashes at `place`. Empty: there is none, or it can't."""
+        for each in (one, other):
+            path = place if each.alias is None else place.partition("/")[2]
+            if path and self.trees.matches(each.key) and not set(path) & _SPECIAL:
+                return f", or let the glob leave it out: exclude: [{_quoted(f'/{path}')}]"
+        return ""
 
     @property
     def size_bytes(self) -> int:

@@ -8,6 +8,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
+from distribute.config.file_refs import own_name
 from distribute.core.os_words import why
 from distribute.core.words import LONGEST_QUOTED_PATH, quoted
 from distribute.inputs.checkout import CheckedOut, Checkout
@@ -147,8 +148,27 @@ class InputTrees:
         """The names that what a glob matched has in `input`."""
         return self._names(key) if key in self._trees else set()
 
+    def share_a_folder(self, one: Named, other: Named) -> bool:
+        """Is what both have put together, if they share a name? A glob, and a glob or a folder of its alias.
+
+        A checkout is what its commit has, and nothing else.
+        """
+        globs = self.matches(one.key) + self.matches(other.key)
+        if globs == 2:
+            return one.alias == other.alias
+        is_checkout = any(each.key.ref is not None for each in (one, other))
+        return globs == 1 and not is_checkout and self._folder_of(one) == self._folder_of(other) is not None
+
+    def _folder_of(self, one: Named) -> str | None:
+        """The folder in `input` that has the whole tree. None: it lies directly in `input`, or is a file."""
+        if one.key not in self:
+            return None
+        if one.alias is None and not self.matches(one.key):
+            return own_name(one.key.path)
+        return one.alias
+
     def clash(self, one: TreeKey, other: TreeKey) -> str | None:
-        """A path at which what two globs matched differs. None: all that both have is the same."""
+        """A path at which two trees differ. None: all that both have is the same."""
         if one == other or not (one in self and other in self):
             return None
         if (one, other) not in self._clashes:
@@ -170,16 +190,21 @@ class InputTrees:
                 else:
                     names, members = names | group[0], [*group[1], *members]
             groups = [*apart, (names, members)]
-        return [members for _, members in groups]
+        return [part for _, members in groups for part in self._united_or_apart(members)]
+
+    def _united_or_apart(self, members: list[Named]) -> list[list[Named]]:
+        """Without a glob, they are one folder that is listed twice."""
+        return [members] if any(self.matches(one.key) for one in members) else [[one] for one in members]
 
     def _places(self, one: Named) -> set[str]:
-        """Where what a glob matched meets others. A folder or checkout meets none: it may be listed twice."""
-        if not self.matches(one.key):
+        """Where it meets others. A checkout meets none."""
+        if one.key.ref is not None:
             return set()
-        return {f"{one.alias}/"} if one.alias is not None else self.names_at_top(one.key)
+        folder = self._folder_of(one)
+        return {f"{folder}/"} if folder is not None else self.names_at_top(one.key)
 
     def united(self, keys: Sequence[TreeKey]) -> Tree:
-        """All that several globs matched, as one tree. There is no clash between them."""
+        """All of several trees, as one. There is no clash between them."""
         return united([self._trees[key] for key in keys])
 
     def read_all(self, hasher: Hasher) -> dict[TreeKey, Listed]:

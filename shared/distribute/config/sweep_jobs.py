@@ -300,10 +300,12 @@ class SweptJobs:
                 self._note(file, f"{error} (at {self._of(point)})")
         for name in () if is_script else own:
             others = names.get(name, ())
-            places = (files.clash(other, filled, name) for other in others)
-            if (place := next(filter(None, places), None)) is not None:
-                where = f"{quoted(f'./input/{place}')} (at {self._of(point)})"
-                self._note(file, f"two files would become {where}; add an alias")
+            for other in others:
+                if (place := files.clash(other, filled, name)) is not None:
+                    where = f"{quoted(f'./input/{place}')} (at {self._of(point)})"
+                    without = files.without_clash(filled, other, place)
+                    self._note(file, f"two files would become {where}; add an alias{without}")
+                    break
             names[name] = (*others, filled)
 
     def _note(self, file: PatternOfFile, text: str) -> None:

@@ -25,6 +25,10 @@ MAX_PROBLEMS = 20
 """We look for no more problems of one folder: a person mends these, and then asks again."""
 
 
+_MODE_OF_MADE = 0o755
+"""That of a folder in which files of another one are put."""
+
+
 @dataclass(frozen=True, slots=True)
 class TreeFile:
     """A file: its path in the tree, its path on the disk, and what it was when it was found.
@@ -133,9 +137,26 @@ def clash(one: Tree, other: Tree) -> str | None:
 
 
 def united(trees: Sequence[Tree]) -> Tree:
-    """All that is in several trees of matches, between which there is no clash, in the order of its paths."""
+    """All that is in several trees, between which there is no clash. With a folder, it is that folder."""
     found = {name: one for tree in trees for name, one in _by_name(tree).items()}
-    return Tree(None, [found[name] for name in sorted(found, key=lambda name: name.split(b"/"))])
+    mode = next((tree.mode for tree in trees if tree.mode is not None), None)
+    if mode is None:
+        return Tree(None, [found[name] for name in sorted(found, key=_in_matches)])
+    for folder in {parent for name in found for parent in _parents(name)} - found.keys():
+        path, raw = shown(folder)
+        found[folder] = ListedFolder(path=path, raw_path=raw, mode=_MODE_OF_MADE)
+    return Tree(mode, [found[name] for name in sorted(found, key=_in_folder)])
+
+
+def _in_matches(name: bytes) -> list[bytes]:
+    """Sorts paths as `tree_of_matches` finds them."""
+    return name.split(b"/")
+
+
+def _in_folder(name: bytes) -> tuple[list[bytes], bytes]:
+    """Sorts paths as `folder_tree` finds them: all names of a folder, then those in the folders below it."""
+    above, _, own = name.rpartition(b"/")
+    return above.split(b"/") if above else [], own
 
 
 def _by_name(tree: Tree) -> dict[bytes, Found]:
