@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from config_kit import META, problems_of, put, write
+from distribute.config.input_trees import InputTrees, TreeKey
 from distribute.config.loading import LoadedBatch, load
 from distribute.core.specs import CommandJob, InputFolder, Job
 from distribute.inputs.sources import as_source, read_source
+from distribute.inputs.tree import TreeFile
 from git_kit import commit_all, git
 
 CONTROL = "FoamFile\n"
@@ -115,6 +117,18 @@ def test_what_each_job_leaves_out_may_depend_on_its_point() -> None:
     assert [names_in(batch, folder) for job in batch.spec.work.jobs for folder in folders(job)] == [
         {name, f"{name}/0", f"{name}/0/U", f"{name}/constant"} for name in ("re100", "re400.v2")
     ]
+
+
+def test_folders_that_leave_out_different_parts_share_what_is_known_of_a_file() -> None:
+    put_cases()
+    trees = InputTrees(str(Path.cwd()), lambda path: str(Path(path).absolute()))
+    keys = [TreeKey("cases", exclude) for exclude in (("re100",), ("/re400*",), ("0",))]
+    assert not any(trees.problems_with(key) for key in keys)
+    known: dict[str, set[int]] = {}
+    for one in (one for key in keys for one in trees.united([key]).found if isinstance(one, TreeFile)):
+        known.setdefault(os.fsdecode(one.name), set()).add(id(one))
+    assert known.keys() >= {"re100/0/U", "re400.v2/0/U", "re100/system/controlDict"}
+    assert all(len(ids) == 1 for ids in known.values())
 
 
 def test_a_folder_of_several_jobs_is_sent_once() -> None:

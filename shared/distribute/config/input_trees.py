@@ -15,7 +15,7 @@ from distribute.inputs.checkout import CheckedOut, Checkout
 from distribute.inputs.git_program import GitProblem
 from distribute.inputs.listed import Hasher, Listed
 from distribute.inputs.patterns import Exclude, check_glob, is_glob, matches
-from distribute.inputs.tree import Tree, clash, folder_tree, tree_of_matches, united
+from distribute.inputs.tree import Found, Tree, clash, folder_tree, tree_of_matches, united
 
 _KEPT = 1024
 """The names of so many trees are remembered. Every job of a sweep may have the same glob beside its own."""
@@ -51,6 +51,9 @@ class InputTrees:
         self._folder = folder
         self._absolute = absolute
         self._trees: dict[TreeKey, Tree] = {}
+        self._first: dict[str, Tree] = {}
+        self._found: dict[str, dict[Found, Found]] = {}
+        """What several trees of a path have, by that path."""
         # Not of a method: it would hold what keeps it.
         self._names = lru_cache(maxsize=_KEPT)(partial(_names_at_top, self._trees))
         self._clashes: dict[tuple[TreeKey, TreeKey], str | None] = {}
@@ -87,12 +90,21 @@ class InputTrees:
             except ValueError:
                 return []  # the models report a wrong pattern
             try:
-                self._trees[key] = self._tree(key, exclude)
+                self._trees[key] = self._sharing(key.path, self._tree(key, exclude))
             except ValueError as error:
                 return [f"{path}: {error}"]
             except OSError as error:
                 return [f"can't look through {path}: {why(error)}; write another path"]
         return self._trees[key].problems
+
+    def _sharing(self, path: str, tree: Tree) -> Tree:
+        """The tree, of what an earlier one of this path has: each job may leave out another part of it."""
+        first = self._first.setdefault(path, tree)
+        if first is not tree:
+            if path not in self._found:
+                self._found[path] = {one: one for one in first.found}
+            tree.found = [self._found[path].setdefault(one, one) for one in tree.found]
+        return tree
 
     def name_of_checkout(self, path: str) -> str:
         """The name of the folder of a checkout."""
