@@ -105,3 +105,27 @@ def event_of(instruction: do.Instruction) -> Event:
         return instruction.event
     assert isinstance(instruction, do.Report)
     return instruction.append.event
+
+
+def said(instructions: Sequence[do.Instruction]) -> ev.Paused | ev.Resumed:
+    """What the only announcement among these says of the pause."""
+    (announced,) = [one.event for one in instructions if isinstance(one, do.Announce)]
+    assert isinstance(announced, ev.Paused | ev.Resumed)
+    return announced
+
+
+def starting(*found: ev.Event) -> tuple[RunnerMachine, ev.Event]:
+    """A runner that starts with these events in the log, and its `joined`, which the log lacks still."""
+    node = Node()
+    records = [Recorded(seq, make.EPOCH.timestamp(), event) for seq, event in enumerate(found, 1)]
+    machine = RunnerMachine(
+        "ws1",
+        incarnation="folder/2",
+        boot_id="boot",
+        capacity=node.machine.capacity,
+        version="1",
+        new_id=make.new_id,
+        clock=make.EPOCH.timestamp,
+    )
+    machine.recall(records)
+    return machine, event_of(machine.join()[0])

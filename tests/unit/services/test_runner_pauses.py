@@ -17,7 +17,7 @@ from distribute_services.node_runner.machine.attempts import Attempt, Phase
 from distribute_services.node_runner.machine.machine import RunnerMachine
 from distribute_services.node_runner.machine.pausing import ENDS_SOON_S
 from unit.services.runner_host import ModelHost, running_node
-from unit.services.runner_kit import Node, event_of
+from unit.services.runner_kit import Node, event_of, said, starting
 
 NOW = make.EPOCH.timestamp()
 """By the node's clock, which stands still."""
@@ -27,13 +27,6 @@ HOUR = Pause(NOW + 3600, "jane", "a talk")
 @pytest.fixture
 def node() -> Node:
     return Node()
-
-
-def said(instructions: Sequence[do.Instruction]) -> ev.Paused | ev.Resumed:
-    """What the only announcement among these says of the pause."""
-    (announced,) = [one.event for one in instructions if isinstance(one, do.Announce)]
-    assert isinstance(announced, ev.Paused | ev.Resumed)
-    return announced
 
 
 def pause(node: Node, until: Pause | None = HOUR, answers: str | None = None) -> list[do.Instruction]:
@@ -130,19 +123,7 @@ def test_a_request_whose_time_is_over_is_passed_by(node: Node) -> None:
 
 def rejoined(*found: ev.Event) -> tuple[RunnerMachine, list[do.Instruction]]:
     """A runner that starts with these events in the log, and what it does once it has joined."""
-    node = Node()
-    records = [Recorded(seq, NOW, event) for seq, event in enumerate(found, 1)]
-    machine = RunnerMachine(
-        "ws1",
-        incarnation="folder/2",
-        boot_id="boot",
-        capacity=node.machine.capacity,
-        version="1",
-        new_id=make.new_id,
-        clock=lambda: NOW,
-    )
-    machine.recall(records)
-    joined = event_of(machine.join()[0])
+    machine, joined = starting(*found)
     return machine, machine.deliver(Recorded(len(found) + 1, NOW, joined))
 
 
@@ -176,6 +157,13 @@ def test_after_a_log_was_replaced_the_pause_is_said_again(node: Node) -> None:
     pause(node, None)
     *_, again = node.machine.log_replaced(0)
     assert isinstance(event_of(again), ev.Resumed), "the log may have lost only that"
+
+
+def test_after_a_log_was_replaced_an_earlier_runners_pause_is_said_to_be_over() -> None:
+    machine, _ = rejoined(make.paused(), make.resumed())
+    assert machine.handle(st.PauseChanged(None)) == []
+    *_, again = machine.log_replaced(1)
+    assert isinstance(event_of(again), ev.Resumed), "the log may have lost the word of the earlier runner"
 
 
 # --- what becomes of jobs ---------------------------------------------------------------------------

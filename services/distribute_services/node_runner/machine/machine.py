@@ -19,6 +19,7 @@ from distribute.core.recorded import Recorded
 from distribute.host import Capacity, Record
 from distribute.ports import Only
 from distribute_services.node_runner.machine import instructions as do
+from distribute_services.node_runner.machine import pausing
 from distribute_services.node_runner.machine import stimuli as st
 from distribute_services.node_runner.machine.attempts import (
     ENDED,
@@ -35,9 +36,7 @@ from distribute_services.node_runner.machine.outbox import Author
 from distribute_services.node_runner.machine.pausing import Pausing
 from distribute_services.node_runner.machine.room import could_hold
 
-_NODE_EVENTS = frozenset(
-    {"assigned", "stop_ordered", "released", "joined", "lost", "pause_requested", "resume_requested"}
-)
+_NODE_EVENTS = frozenset({"assigned", "stop_ordered", "released", "joined", "lost", *pausing.WORDS})
 _IS_PAUSED = "this node is paused"
 _BATCH_EVENTS = frozenset({"completed", "deleted", "retry_requested"})
 
@@ -45,7 +44,7 @@ _BATCH_EVENTS = frozenset({"completed", "deleted", "retry_requested"})
 def wanted(node: str) -> Only:
     """The events to call `RunnerMachine.deliver` with.
 
-    Of the node's own events only `joined`: echoing the rest would double the traffic.
+    Of the node's own events only `joined`, and how it is paused: echoing the rest would double the traffic.
     """
     return Only(types=_NODE_EVENTS, node=node, also=_BATCH_EVENTS)
 
@@ -247,6 +246,10 @@ class RunnerMachine(Course):
                 # Before the node has joined, and while it leaves, it need not join again.
                 can_join = self._membership.has_joined and not self.leaving
                 return self.join(event.id) if can_join else []
+            case ev.Paused() | ev.Resumed() if event.node == event.author == self.node:
+                is_ours = event.incarnation == self.incarnation
+                is_late = not is_ours and self._membership.joins_behind(recorded.seq)
+                return self._pausing.late_word(recorded) if is_late else []
             case ev.PauseRequested() | ev.ResumeRequested() if event.node == self.node:
                 return self._pausing.requested(recorded)
             case _:

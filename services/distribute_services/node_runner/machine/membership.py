@@ -36,6 +36,13 @@ class Membership:
         """Does an assignment count? The scheduler releases those before the node's last `joined`."""
         return not self.is_leaving and self._joined_seq is not None and assigned_seq > self._joined_seq
 
+    def joins_behind(self, seq: int) -> bool:
+        """Does the node's last `joined` come behind this sequence?
+
+        True while it is not in the log: the fold refuses what an earlier runner says after it.
+        """
+        return self._joined_seq is None or seq < self._joined_seq
+
     def join(self, keeps: Iterable[AttemptId], cause: str | None) -> list[Instruction]:
         """Announce the node, and the attempts that it still has."""
         self._joined_seq = None

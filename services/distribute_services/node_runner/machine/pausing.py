@@ -45,15 +45,40 @@ class Pausing:
         """The request that led to this pause, or ended the last one; None: nobody's, of those we heard."""
         self._said: ev.Paused | ev.Resumed | None = None
         self._is_paused_by_log = False
+        self._was_paused_by_log = False
+        """Has the log ever had a `paused` of this node, or of an earlier runner of it?"""
+        self._is_host_known = False
+        """Has the host told how it is paused?"""
+        self._recalled_seq = 0
 
     def recall(self, found: Iterable[Recorded]) -> None:
         """Take the last event of each type of `WORDS` that the log has, before the node joins."""
-        last = max(found, key=lambda recorded: recorded.seq, default=None)
-        by_node = [recorded for recorded in found if isinstance(recorded.event, ev.Paused | ev.Resumed)]
-        said = max(by_node, key=lambda recorded: recorded.seq, default=None)
-        self._is_paused_by_log = said is not None and isinstance(said.event, ev.Paused)
-        if last is not None and isinstance(last.event, ev.PauseRequested | ev.ResumeRequested):
-            self._unanswered = last
+        for recorded in sorted(found, key=lambda recorded: recorded.seq):
+            if isinstance(recorded.event, ev.Paused | ev.Resumed):
+                self._recall_word(recorded)
+            else:
+                self._unanswered = recorded
+
+    def _recall_word(self, recorded: Recorded) -> None:
+        self._recalled_seq = recorded.seq
+        self._is_paused_by_log = isinstance(recorded.event, ev.Paused)
+        self._was_paused_by_log |= self._is_paused_by_log
+        self._unanswered = None
+
+    def late_word(self, recorded: Recorded) -> list[do.Instruction]:
+        """Take a `paused` or `resumed` of an earlier runner that lies before this one's `joined`.
+
+        The log may have got it after `recall`, and after that runner's death. No runner is left that would
+        say when such a pause ends, so this one says that it is over unless the host is paused.
+        """
+        if recorded.seq <= self._recalled_seq:
+            return []
+        self._recall_word(recorded)
+        if self._said is not None:  # it comes behind our `joined`, so behind this word, too
+            self._is_paused_by_log = self.pause is not None
+            return []
+        is_wrong = self._is_paused_by_log and self._is_host_known and self.pause is None
+        return self.announce(()) if is_wrong else []
 
     def joined(self, recorded: Recorded) -> list[do.Instruction]:
         """Call this when the node reads its own `joined`: its time tells the log's clock."""
@@ -95,7 +120,7 @@ class Pausing:
             or cause not in {None, self._cause}
             or (pause is None and self._is_paused_by_log)
         )
-        self._cause = cause
+        self._cause, self._is_host_known = cause, True
         if answers is not None and answers == self._asked:
             self._asked = None
         if is_news:
@@ -136,10 +161,14 @@ class Pausing:
             self.paused_seq = seq
 
     def log_replaced(self, last_seq: int, keeps: Iterable[AttemptId]) -> list[do.Instruction]:
-        """Say again how this node is paused: the log lost what lies behind `last_seq`."""
+        """Say again how this node is paused: the log lost what lies behind `last_seq`.
+
+        It may have lost the word of an earlier runner that the pause was over.
+        """
         self._heard_seq = min(self._heard_seq, last_seq)
+        self._recalled_seq = min(self._recalled_seq, last_seq)
         self.said_seq, self.paused_seq = None, 0
-        return self.announce(keeps) if self._said is not None else []
+        return self.announce(keeps) if self._said is not None or self._was_paused_by_log else []
 
     def takes_back(self, assigned_seq: int) -> bool:
         """Must a job that is assigned at this sequence be given back?
