@@ -30,4 +30,9 @@ if ! [ -e .venv/no-synapse ] && ! sh infra/synapse.sh; then
     say 'the tests with Matrix are skipped: Synapse could not be installed (see above)'
     : >.venv/no-synapse
 fi
+
+# Where this is set, each of some thousand processes that the tests start compiles our modules anew: 0.04 s of a core
+# for a verb, 0.13 s for a service.
+unset PYTHONDONTWRITEBYTECODE
+
 exec python -m pytest --no-fold-skipped --numprocesses auto --dist loadfile --no-loadscope-reorder "$@"
