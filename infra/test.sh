@@ -3,7 +3,7 @@
 #
 #     sh infra/test.sh [OPTION of pytest…]
 #
-# They run in one process more than there are cores, at most 5; with `-n 0`, in one.
+# They run in two processes more than there are cores, at most 6; with `-n 0`, in one.
 # What is skipped is named at the end, with the reason.
 set -eu
 cd "$(dirname "$0")/.."

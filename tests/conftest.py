@@ -45,11 +45,12 @@ OF_ONE_SERVER = ("tests/interop/test_matrix_", "tests/interop/test_slurm_")
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """The number of processes that `-n auto` starts: one for each core that we may use, and one more.
+    """The number of processes that `-n auto` starts: one for each core that we may use, and two more.
 
-    Tests with real processes wait most of the time, and one process long waits for the simulated worlds.
+    Tests with real processes wait most of the time, and one process long waits for the simulated worlds. With
+    one more, the cores were idle for a third of the time of the tests in `integration`.
     """
-    return min(len(os.sched_getaffinity(0)), MAX_CORES) + 1
+    return min(len(os.sched_getaffinity(0)), MAX_CORES) + 2
 
 
 @pytest.hookimpl(optionalhook=True)
