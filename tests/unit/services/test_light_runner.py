@@ -25,6 +25,7 @@ NOT_NEEDED = {
     "distribute.saved",  # for readers of compacted batches
     "distribute_services.node_runner.keeper.server",
     "jinja2",
+    "nats.js.api",
     "pathspec",
     "psutil",
     "re2",
