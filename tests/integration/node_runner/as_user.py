@@ -8,20 +8,32 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
-from collections.abc import Callable, Coroutine, Iterator
+import uuid
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from distribute_services.node_runner.keeper.cgroup import own_group, remove
+
 NOBODY = 65534
 _PR_SET_DUMPABLE = 4
+_EMPTY_WITHIN_S = 60.0
 
 _AS_NOBODY = (
     "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
     # It may read what root may: this Python can be in a folder of root's.
     *(f"--{kind}=-all,+dac_read_search" for kind in ("inh-caps", "ambient-caps", "bounding-set")),
 )  # fmt: skip
+WITHOUT_CGROUPS = (
+    "unshare", "--mount",
+    "/bin/sh", "-ec", 'umount --all --types cgroup,cgroup2; exec "$@"', "sh",
+)  # fmt: skip
+"""The begin of a command: it runs where no cgroup is mounted."""
 
 
 def as_nobody(do: Callable[[], None]) -> None:
@@ -93,10 +105,19 @@ def pytest_as_nobody(folder: Path, *arguments: str, group: Path | None = None) -
     The process is in the cgroup `group`, if one is given.
     """
     enter = f"echo $$ > '{group}/cgroup.procs'; " if group is not None else ""
+    return _pytest(("/bin/sh", "-ec", f'{enter}exec "$@"', "sh", *_AS_NOBODY), folder, arguments)
+
+
+def pytest_without_cgroups(folder: Path, *arguments: str) -> str:
+    """Run tests as root, where no cgroup is mounted. Returns what pytest printed."""
+    return _pytest(WITHOUT_CGROUPS, folder, arguments)
+
+
+def _pytest(run_by: Iterable[str], folder: Path, arguments: Iterable[str]) -> str:
     keeps_nothing = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")  # in a folder that is not its own
-    run = (*_AS_NOBODY, sys.executable, "-P", "-m", "pytest", "-n", "0", *keeps_nothing)
+    tests = (sys.executable, "-P", "-m", "pytest", "-n", "0", *keeps_nothing)
     done = subprocess.run(
-        ["/bin/sh", "-ec", f'{enter}exec "$@"', "sh", *run, "--basetemp", str(folder / "tests"), *arguments],
+        [*run_by, *tests, "--basetemp", str(folder / "tests"), *arguments],
         env={**os.environ, "HOME": str(folder), "TMPDIR": str(folder), "PYTHONDONTWRITEBYTECODE": "1"},
         cwd=Path(__file__).parents[3],
         stdout=subprocess.PIPE,
@@ -117,3 +138,25 @@ def folder_of_nobody() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder)
+
+
+@contextmanager
+def group_of_nobody() -> Iterator[Path]:
+    """A cgroup that belongs to `nobody`, as systemd delegates one."""
+    own = own_group()
+    if own is None:
+        pytest.skip("this computer has no cgroups of version 2")
+    group = Path(own) / f"of-nobody-{uuid.uuid4().hex}"
+    try:
+        group.mkdir()
+    except OSError:
+        pytest.skip("no cgroup of version 2 can be made here")
+    try:
+        for name in (".", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control"):
+            os.chown(group / name, NOBODY, NOBODY)
+        yield group
+    finally:
+        deadline = time.monotonic() + _EMPTY_WITHIN_S
+        while not remove(str(group)) and time.monotonic() < deadline:  # its last process is about to end
+            time.sleep(0.01)
+        assert not group.exists()

@@ -6,46 +6,17 @@ import asyncio
 import os
 import re
 import time
-import uuid
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from distribute_services.node_runner.keeper.cgroup import own_group, remove
+from distribute_services.node_runner.keeper.cgroup import own_group
 
-from .as_user import NOBODY, call_as_nobody, folder_of_nobody, pytest_as_nobody
-from .keeping_kit import WITHIN_S, Tree, keeper
+from .as_user import call_as_nobody, folder_of_nobody, group_of_nobody, pytest_as_nobody
+from .keeping_kit import Tree, keeper
 
 STILL_S = 0.3
-
-
-@contextmanager
-def delegated_group() -> Iterator[Path]:
-    """A cgroup that belongs to `nobody`, as systemd delegates one."""
-    own = own_group()
-    if own is None:
-        pytest.skip("this computer has no cgroups of version 2")
-    group = Path(own) / f"of-nobody-{uuid.uuid4().hex}"
-    try:
-        group.mkdir()
-    except OSError:
-        pytest.skip("no cgroup of version 2 can be made here")
-    try:
-        for path in (
-            group,
-            group / "cgroup.procs",
-            group / "cgroup.threads",
-            group / "cgroup.subtree_control",
-        ):
-            os.chown(path, NOBODY, NOBODY)
-        yield group
-    finally:
-        deadline = time.monotonic() + WITHIN_S
-        while not remove(str(group)) and time.monotonic() < deadline:  # its last process is about to end
-            time.sleep(0.01)
-        assert not group.exists()
 
 
 async def stops_and_ends_all(folder: Path, use_cgroups: bool, freezes_by: str) -> None:
@@ -78,7 +49,7 @@ def test_a_tree_is_stopped_and_ended(who: str, use_cgroups: bool, tmp_path: Path
         if who == "user":
             call_as_nobody(stops_and_ends_all, folder, use_cgroups, "signals")
             return
-        with delegated_group() as group:
+        with group_of_nobody() as group:
             kind = "cgroup" if use_cgroups else "signals"
             call_as_nobody(stops_and_ends_all, folder, use_cgroups, kind, group=group)
 
@@ -90,7 +61,7 @@ def test_the_tests_of_the_keeper_pass_for_a_user(has_group: bool) -> None:
     files = [str(Path(__file__).with_name(f"test_{name}.py")) for name in ("keeper", "freezing", "memory")]
     with ExitStack() as stack:
         folder = stack.enter_context(folder_of_nobody())
-        group = stack.enter_context(delegated_group()) if has_group else None
+        group = stack.enter_context(group_of_nobody()) if has_group else None
         only = ["-k", "not signals"] if has_group else []
         told = pytest_as_nobody(folder, "-v", *only, *files, group=group)
     kind = "with cgroups" if has_group else "with signals"
