@@ -33,12 +33,12 @@ def test_a_user_holds_jobs(name: str, has_group: bool) -> None:
     with ExitStack() as stack:
         folder = stack.enter_context(folder_of_nobody())
         group = stack.enter_context(group_of_nobody()) if has_group else None
-        check_all_passed(pytest_as_nobody(folder, *tests_of(name), group=group))
+        check_all_passed(pytest_as_nobody(folder, *file_of(name), group=group))
 
 
 @pytest.mark.parametrize("name", HOLD_JOBS)
 def test_root_holds_jobs_without_cgroups(name: str, tmp_path: Path) -> None:
-    check_all_passed(pytest_without_cgroups(tmp_path, *tests_of(name)))
+    check_all_passed(pytest_without_cgroups(tmp_path, *file_of(name)))
 
 
 def test_the_keeper_finds_no_group_without_cgroups() -> None:
@@ -49,7 +49,7 @@ def test_the_keeper_finds_no_group_without_cgroups() -> None:
     assert (found.returncode, found.stdout, found.stderr) == (0, "None\n", "")
 
 
-def tests_of(name: str) -> tuple[str, str]:
+def file_of(name: str) -> tuple[str, str]:
     return "-q", str(Path(__file__).with_name(f"test_{name}.py"))
 
 
