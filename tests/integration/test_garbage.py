@@ -19,8 +19,9 @@ from distribute.nats.client.jetstream import call
 from distribute.nats.cluster import Cluster
 from distribute.nats.stream import layout, messages
 from distribute.nats.stream.layout import EVENTS, Layout, read_layout
+from distribute.nats.stream.reader import Entry
 from distribute.nats.stream.subjects import event_subject
-from distribute.ports import Only
+from distribute.ports import BEGINNING, Only
 from distribute.testing import builders
 
 WITHIN_S = 60.0
@@ -152,6 +153,36 @@ async def test_the_last_event_is_found_behind_much_garbage(
     assert await cluster.log.last(Under(builders.batch().id)) == await cluster.log.get(2)
     assert cluster.log.garbage.count == 150
     assert caplog.text.count("passing by garbage") == 100  # so that garbage can't fill a disk with log lines
+
+
+async def test_the_last_event_is_found_after_those_behind_it_were_removed(cluster: Cluster) -> None:
+    await claim(cluster, 0, 3)
+    for seq in (3, 2):
+        await call(cluster.connection, f"STREAM.MSG.DELETE.{EVENTS}", {"seq": seq})
+        assert await cluster.log.last_seq() == seq - 1
+    await call(cluster.connection, f"STREAM.MSG.DELETE.{EVENTS}", {"seq": 1})
+    assert await cluster.log.end() == BEGINNING
+    await claim(cluster, 3, 1)
+    assert await cluster.log.last_seq() == 4
+
+
+async def test_behind_garbage_the_last_event_is_looked_for_from_the_last_known_one_on(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise anyone could make every query read thousands of messages."""
+    await claim(cluster, 0, 5)
+    assert await cluster.log.last_seq() == 5
+    await put(cluster, SUBJECT, b"garbage")
+    looked_at: list[int] = []
+    sound = messages.Messages.event
+
+    async def watched(self: messages.Messages, entry: Entry) -> Recorded | None:
+        looked_at.append(entry.seq)
+        return await sound(self, entry)
+
+    monkeypatch.setattr(messages.Messages, "event", watched)
+    assert await cluster.log.last_seq() == 5
+    assert looked_at == [6, 5]
 
 
 # --- newer layouts ---------------------------------------------------------------------------------

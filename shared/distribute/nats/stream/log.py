@@ -39,6 +39,11 @@ ALL = Only()
 
 _new_tuple = tuple.__new__
 
+_ALL_MESSAGES = ">"
+"""All messages of a stream. The broker finds the last of them in 0.3 ms, and that of `ALL_EVENTS` in 40 ms:
+for all other filters it looks at every subject in the stream's newest block. It finds none if the last message
+was removed."""
+
 _PURGE_TIMEOUT_S = 60.0
 
 _LOOKED_BACK = 10_000
@@ -57,7 +62,7 @@ class JetStreamLog:
         self._publisher = publisher
         self._messages = Messages(connection)
         self._last_event_at: Place | None = None
-        """The last message that `end` found to be an event."""
+        """The last message that was found to be an event."""
         self._memory = Acknowledged(
             connection, Questions(self._end, self._has, self._last_seq_of, self.last, self._append_again)
         )
@@ -136,11 +141,13 @@ class JetStreamLog:
             async for some in reading:
                 records = _decoded(some)
                 if records is not None:
+                    self._note_event(records[-1])
                     yield records
                     continue
                 for entry in some:
                     recorded = await self._messages.event(entry)
                     if recorded is not None:
+                        self._note_event(recorded)
                         yield [recorded]
                         # To fold a large submission takes long, and so does to free it: not in one turn.
                         await asyncio.sleep(0)
@@ -231,7 +238,7 @@ class JetStreamLog:
         """As `ports.EventLog.end`."""
         # Not the stream's own last sequence: if that message is garbage, or was removed by hand, a reader who
         # wants to read up to it would wait for ever.
-        stored = await self._latest(ALL_EVENTS)
+        stored = await self._latest(_ALL_MESSAGES) or await self._latest(ALL_EVENTS)
         if stored is None:
             return BEGINNING
         place = Place(stored.seq, stored.time)
@@ -242,12 +249,26 @@ class JetStreamLog:
             return place
         until = stored.seq - 1
         while until > 0:
-            after = max(0, until - _LOOKED_BACK)
+            after = self._look_from(until)
             recorded = await self._last_event(ALL_EVENTS, after=after, until=until)
             if recorded is not None:
-                return Place(recorded.seq, recorded.time)
+                self._last_event_at = Place(recorded.seq, recorded.time)
+                return self._last_event_at
             until = after
         return BEGINNING
+
+    def _note_event(self, recorded: Recorded) -> None:
+        """Remember the latest event that was read, so that `end` need not decode it."""
+        if self._last_event_at is None or recorded.seq > self._last_event_at.seq:
+            self._last_event_at = Place(recorded.seq, recorded.time)
+
+    def _look_from(self, until: int) -> int:
+        """The sequence behind which to look for the last event: just before the last that we know of.
+
+        It is looked at once more: the log may have been replaced since.
+        """
+        known = self._last_event_at.seq if self._last_event_at is not None else 0
+        return max(0, until - _LOOKED_BACK, known - 1 if known <= until else 0)
 
     async def purge(self, batch: BatchId, *, before: int) -> None:
         """As `ports.EventLog.purge`."""
