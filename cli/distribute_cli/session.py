@@ -156,7 +156,7 @@ class Session:
         return cluster
 
     def queries(self, cluster: Cluster) -> Queries:
-        """Queries to a cluster. If the scheduler doesn't answer, print a warning.
+        """Queries to a cluster. If the scheduler doesn't answer, or is behind, print a warning.
 
         Those to a saved log are as of its last event.
         """
@@ -173,7 +173,7 @@ class Session:
                 "the scheduler doesn't answer: this is read from the log, and no job starts until it is back"
             )
 
-        return Queries(cluster, warn)
+        return Queries(cluster, warn, on_behind=lambda behind: self.output.warn(str(behind)))
 
     @property
     def person(self) -> Person:

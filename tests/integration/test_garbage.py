@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
+from typing import Any
 
 import orjson
 import pytest
@@ -17,7 +18,7 @@ from distribute.core.ids import JobId, NodeId, Under
 from distribute.core.recorded import Guard, Recorded
 from distribute.nats.client.jetstream import call
 from distribute.nats.cluster import Cluster
-from distribute.nats.stream import layout, messages
+from distribute.nats.stream import layout, log, messages
 from distribute.nats.stream.layout import EVENTS, Layout, read_layout
 from distribute.nats.stream.reader import Entry
 from distribute.nats.stream.subjects import event_subject
@@ -142,8 +143,6 @@ async def test_an_event_stored_behind_garbage_is_found_again(cluster: Cluster) -
 async def test_the_last_event_is_found_behind_much_garbage(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from distribute.nats.stream import log
-
     monkeypatch.setattr(log, "_LOOKED_BACK", 20)
     await claim(cluster, 0, 2)
     for number in range(150):
@@ -173,16 +172,16 @@ async def test_behind_garbage_the_last_event_is_looked_for_from_the_last_known_o
     await claim(cluster, 0, 5)
     assert await cluster.log.last_seq() == 5
     await put(cluster, SUBJECT, b"garbage")
-    looked_at: list[int] = []
-    sound = messages.Messages.event
+    read_after: list[int] = []
+    sound = log.read
 
-    async def watched(self: messages.Messages, entry: Entry) -> Recorded | None:
-        looked_at.append(entry.seq)
-        return await sound(self, entry)
+    def watched(*of: Any, after: int, **more: Any) -> AsyncGenerator[list[Entry], None]:
+        read_after.append(after)
+        return sound(*of, after=after, **more)
 
-    monkeypatch.setattr(messages.Messages, "event", watched)
+    monkeypatch.setattr(log, "read", watched)
     assert await cluster.log.last_seq() == 5
-    assert looked_at == [6, 5]
+    assert read_after == [4]
 
 
 # --- newer layouts ---------------------------------------------------------------------------------

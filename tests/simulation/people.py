@@ -23,13 +23,13 @@ from distribute.client.priority import set_priority
 from distribute.client.pull.fetching import fetch
 from distribute.client.pull.filters import Filter
 from distribute.client.pull.listing import Listing, list_results
-from distribute.client.queries import Queries
+from distribute.client.queries import Queries, ask
 from distribute.client.replacing import Replacement
 from distribute.client.retrying import retry
 from distribute.client.submit import submit
 from distribute.client.waiting import with_after
 from distribute.config.after import AfterRef
-from distribute.core.errors import DistributeError
+from distribute.core.errors import DistributeError, Unreachable
 from distribute.core.ids import BatchId, JobId
 from distribute.core.specs import BatchSpec
 from distribute.core.state import State, Status
@@ -152,6 +152,20 @@ class People:
                 await release(cluster, person, batch, force=True)
             case _:
                 raise AssertionError(f"nobody can {verb}")
+        await self._see_act(visit, batch)
+
+    async def _see_act(self, visit: Visit, batch: BatchId) -> None:
+        """Whoever asks after an act sees it, or is told that the scheduler is behind."""
+        truth = self._world.truth
+        acted_seq = truth.state.seq
+        try:
+            answer = await ask(visit.cluster, "standing", {**batch._asdict(), "job": None})
+        except Unreachable:
+            return
+        if "behind" not in answer and not truth.holds.is_torn:
+            truth.happened["an act is seen"] += 1
+            seq = answer["seq"]
+            require(seq >= acted_seq, f"an answer is as of event {seq}, and the act was before {acted_seq}")
 
     def bring_in_another(self) -> None:
         """Bring in a batch that ran elsewhere."""

@@ -8,6 +8,7 @@ from distribute.core import fold_requests
 from distribute.core.events import KillRequested, RetryRequested
 from distribute.core.gates import Gate, Hold
 from distribute.core.state import BatchState
+from distribute_services.scheduler.up_to_now import UpToNow
 from simulation.biting import finds, long_jobs
 from simulation.scenario import CLEAR, Fate, Request, Scenario, scenario
 
@@ -110,3 +111,13 @@ def test_a_fold_that_counts_failures_from_before_a_retry_is_found(monkeypatch: p
 def test_a_fold_that_retries_none_of_the_chosen_jobs_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fold_requests, "_rows_to_retry", lambda batch, event: [])
     finds("failed for no reason|was killed, and nobody", scenario=choosers)
+
+
+def test_a_scheduler_that_answers_before_it_has_read_the_log_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def hasty(self: UpToNow) -> None:
+        pass
+
+    monkeypatch.setattr(UpToNow, "behind", hasty)
+    finds("an answer is as of event .*, and the act was before", scenario=choosers)

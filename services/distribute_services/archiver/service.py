@@ -230,6 +230,7 @@ class ArchiverService:
 
         async def handle(payload: bytes) -> bytes:
             wish = Wish.read(payload)
+            await self._folded(await self._cluster.log.last_seq())  # whoever asks may have acted just now
             archive, seq = await compact(self._cluster, self._backlog.state, wish, self._clock, self._new_id)
             await self._folded(seq)
             return orjson.dumps({"events": archive.events, "size_bytes": archive.size_bytes})

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from distribute.client.about import serving_about
+from distribute.client.queries import Behind
 from distribute.core.edit_view import edit_view
 from distribute.core.ids import BatchId
 from distribute.core.listing import Listing
@@ -29,6 +30,7 @@ from distribute.ports import Cluster, Garbage, Handler
 from distribute.slices import in_slices
 from distribute.snapshot_writer import SnapshotWriter
 from distribute_services.scheduler.logic import Scheduler
+from distribute_services.scheduler.up_to_now import UpToNow
 
 Json = dict[str, Any]
 
@@ -38,9 +40,12 @@ Answering = Generator[None, None, bytes]
 
 @contextlib.asynccontextmanager
 async def answer_queries(
-    cluster: Cluster, scheduler: Scheduler, snapshots: SnapshotWriter
+    cluster: Cluster, scheduler: Scheduler, snapshots: SnapshotWriter, up_to_now: UpToNow
 ) -> AsyncIterator[None]:
-    """Answer people's queries, each a verb of its own, while the context lasts."""
+    """Answer people's queries, each a verb of its own, while the context lasts.
+
+    An answer has what the log had when the query came. If it lacks some of that, it has `behind`.
+    """
     answers: dict[str, Callable[[Json], Answering]] = {
         "status": lambda asked: _status(scheduler, cluster.log.garbage, **asked),
         "batch": lambda asked: _batch(scheduler, **asked),
@@ -56,8 +61,10 @@ async def answer_queries(
 
     def handler(answer: Callable[[Json], Answering]) -> Handler:
         async def handle(payload: bytes) -> bytes:
+            behind = await up_to_now.behind()
             try:
-                return await in_slices(answer(orjson.loads(payload or b"{}")))
+                body = await in_slices(answer(orjson.loads(payload or b"{}")))
+                return body if behind is None else _with_behind(body, behind)
             except Compacted:
                 return orjson.dumps({"compacted": True})  # the client reads the archive
             except KeyError as error:
@@ -81,6 +88,11 @@ async def _digests(scheduler: Scheduler, snapshots: SnapshotWriter) -> bytes:
     """The digests of the state as of the event at `seq`, for a reader who folds the log up to there."""
     records = await snapshots.records(scheduler.state)
     return orjson.dumps({"seq": records.seq, **records.digests()._asdict()})
+
+
+def _with_behind(body: bytes, behind: Behind) -> bytes:
+    """An answer that says which events it may lack."""
+    return b'{"behind":%b,%b' % (orjson.dumps(behind._asdict()), body[1:])
 
 
 def _whole(answer: Json) -> Answering:

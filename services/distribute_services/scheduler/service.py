@@ -25,6 +25,7 @@ from distribute_services.scheduler.in_order import InOrder
 from distribute_services.scheduler.logic import MOST_AT_ONCE, Scheduler
 from distribute_services.scheduler.queries import answer_queries
 from distribute_services.scheduler.story import Story
+from distribute_services.scheduler.up_to_now import UpToNow
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +80,7 @@ class SchedulerService:
         if scheduler is None:
             return
         self._scheduler = scheduler
+        self._up_to_now = UpToNow(self._cluster.log, lambda: scheduler.state.seq)
         self._note_if_caught_up()
         self._snapshot_due_seq = self._next_snapshot_seq()
         self._cluster.on_return(lambda: self._scheduler.was_deaf(self._clock()))
@@ -122,6 +124,7 @@ class SchedulerService:
         async for records in self._cluster.log.follow(after=state.seq, at=state.time):
             await self._before_change(records)
             news = scheduler.deliver(records, self._clock())
+            self._up_to_now.folded()
             self._note_if_caught_up()
             if self._story is not None:
                 self._story.tell(news)
@@ -179,7 +182,7 @@ class SchedulerService:
     async def _answer(self) -> None:
         """Answer queries once the state is up to date. Before that, clients fold the log themselves."""
         await self._caught_up.wait()
-        async with answer_queries(self._cluster, self._scheduler, self._snapshots):
+        async with answer_queries(self._cluster, self._scheduler, self._snapshots, self._up_to_now):
             await self._failure.raised()
 
     async def _decide(self) -> None:

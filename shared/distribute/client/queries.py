@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import orjson
 
@@ -28,17 +28,41 @@ if TYPE_CHECKING:
     from distribute.ports import Cluster
 
 
-def _say_nothing() -> None:
+TRIES = 4
+"""How often to ask a scheduler that is behind the log. It waits a while each time, before it answers so."""
+
+
+class Behind(NamedTuple):
+    """A scheduler is behind: its state is as of the event at `seq`, and the log goes up to `end`.
+
+    `end` is None if the broker did not say in time.
+    """
+
+    seq: int
+    end: int | None
+
+    def __str__(self) -> str:
+        of = "" if self.end is None else f" of {self.end}"
+        return (
+            f"the scheduler has too much to do: this is as of event {self.seq}{of} of the log, and may lack "
+            "what happened last"
+        )
+
+
+def _say_nothing(_: Behind | None = None) -> None:
     pass
 
 
 class Queries:
     """Asks the scheduler. If it doesn't answer, folds the log, with the same code.
 
+    An answer has what the log has when it is asked for, and so the acts of the person who asks.
+
     Args:
         cluster: what to ask.
         on_silence: called whenever the scheduler didn't answer, and the log is read instead.
         clock: the time now, in seconds since 1970.
+        on_behind: called whenever the scheduler has too much to do, so that its answer may lack something.
     """
 
     def __init__(
@@ -46,10 +70,12 @@ class Queries:
         cluster: Cluster,
         on_silence: Callable[[], None] = _say_nothing,
         clock: Callable[[], float] = time.time,
+        on_behind: Callable[[Behind], None] = _say_nothing,
     ) -> None:
         self._cluster = cluster
         self._on_silence = on_silence
         self._clock = clock
+        self._on_behind = on_behind
 
     async def batches(self, **which: Any) -> BatchesDocument:
         """All batches, or those that `which` selects, as in `views.batches_view`."""
@@ -189,10 +215,12 @@ class Queries:
             Refused: the scheduler does not understand the question.
         """
         try:
-            answer = await ask(self._cluster, verb, question)
+            answer, behind = await _ask_up_to_now(self._cluster, verb, question)
         except Unreachable:
             self._on_silence()
             return None
+        if behind is not None:
+            self._on_behind(behind)
         if str(answer.get("error", "")).startswith("not a question"):
             raise Refused(f"the scheduler does not understand {verb!r} ({answer['error']}): upgrade it")
         return answer
@@ -238,6 +266,22 @@ class Queries:
                 for recorded in events:
                     apply(state, recorded)
         return state
+
+
+async def _ask_up_to_now(
+    cluster: Cluster, verb: str, question: dict[str, Any]
+) -> tuple[dict[str, Any], Behind | None]:
+    """The scheduler's answer to a query, and how far behind the log it is after several tries.
+
+    Raises:
+        Unreachable: it does not answer in time.
+    """
+    for _ in range(TRIES):
+        answer = await ask(cluster, verb, question)
+        behind = answer.pop("behind", None)
+        if behind is None:
+            return answer, None
+    return answer, Behind(**behind)
 
 
 async def ask(

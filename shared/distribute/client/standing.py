@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from distribute.client.queries import ask
+from distribute.client.queries import TRIES, ask
 from distribute.core.errors import Refused, Unreachable
 from distribute.core.projections.course import Course
 
@@ -17,12 +16,6 @@ if TYPE_CHECKING:
 
 ANSWER_WITHIN_S = 1.0
 """How long to wait for the scheduler where its answer only saves work."""
-
-
-TRIES = 10
-TRY_AGAIN_S = 0.05
-"""How often, and when, to ask a scheduler again that has not read what the log had when we asked. While much
-happens in a lab, it is some milliseconds behind."""
 
 
 class Outcome(NamedTuple):
@@ -99,5 +92,4 @@ async def ask_believed(
             return None
         if seq >= now:
             return answer if seq <= await cluster.log.last_seq() else None
-        await asyncio.sleep(TRY_AGAIN_S)
     return None

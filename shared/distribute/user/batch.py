@@ -17,7 +17,6 @@ from distribute.client.logs import job_output
 from distribute.client.person import this_person, user_name
 from distribute.client.pull.filters import make_filter
 from distribute.client.pull.listing import folder_of
-from distribute.client.queries import Queries
 from distribute.client.replacing import Replacement
 from distribute.client.submit import check_submission, submit
 from distribute.client.targets import find_batch
@@ -25,7 +24,7 @@ from distribute.client.waiting import with_after
 from distribute.client.why import read_why
 from distribute.core.errors import InvalidArgument, NameTaken, Refused
 from distribute.core.ids import JobId
-from distribute.user.connecting import Where
+from distribute.user.connecting import Where, queries_to
 from distribute.user.orders import BatchOrders
 from distribute.user.progress import bar, show_batch
 from distribute.user.pulling import Choice, pull
@@ -109,7 +108,7 @@ class Batch(BatchOrders):
         """The same, to await."""
         where = Where(server, None if creds is None else Path(creds))
         async with where.opened() as cluster:
-            queries = Queries(cluster)
+            queries = queries_to(cluster)
             found = await find_batch(queries, name)
             await queries.batch(found, most=0)
         return cls(found.batch, namespace=found.namespace, server=server, creds=creds)
@@ -162,7 +161,7 @@ class Batch(BatchOrders):
             warnings.warn(warning, stacklevel=2)
         try:
             async with self._where.opened() as cluster:
-                queries, person = Queries(cluster), this_person()
+                queries, person = queries_to(cluster), this_person()
                 spec = await with_after(cluster, queries, person, loaded.spec, loaded.file.meta.after)
                 _, problems = await check_submission(
                     cluster, queries, spec, replace=replace, anyway=anyway, allowed_by="anyway=True"
@@ -241,7 +240,7 @@ class Batch(BatchOrders):
     async def status_async(self) -> BatchWithJobs:
         """The same, to await."""
         async with self._where.opened() as cluster:
-            return await Queries(cluster).batch(self.id)
+            return await queries_to(cluster).batch(self.id)
 
     def results(
         self,
@@ -361,7 +360,7 @@ class Batch(BatchOrders):
     async def why_async(self, job: str) -> WhyStory:
         """The same, to await."""
         async with self._where.opened() as cluster:
-            return await read_why(cluster, Queries(cluster), JobId(*self.id, job))
+            return await read_why(cluster, queries_to(cluster), JobId(*self.id, job))
 
     def history(self, job: str | None = None) -> list[dict[str, Any]]:
         """What happened to it, or to one of its jobs, as `distribute history --json`: one dict an event.

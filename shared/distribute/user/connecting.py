@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from distribute.client.nearest import with_nearest
 from distribute.client.person import user_name
+from distribute.client.queries import Behind, Queries
 from distribute.config.where import resolve_server
 from distribute.core.errors import UnknownName
 from distribute.nats.client.connect import Address
@@ -41,3 +43,12 @@ class Where:
                 yield cluster
             except UnknownName as error:
                 raise await with_nearest(cluster, error) from error
+
+
+def queries_to(cluster: Cluster) -> Queries:
+    """Queries to a cluster. They warn if the scheduler is so far behind that an answer may lack something."""
+
+    def warn(behind: Behind) -> None:
+        warnings.warn(str(behind), stacklevel=2)
+
+    return Queries(cluster, on_behind=warn)

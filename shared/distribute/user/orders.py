@@ -12,13 +12,13 @@ from distribute.client.holding import hold, release
 from distribute.client.moving import Moving, move
 from distribute.client.person import this_person
 from distribute.client.priority import set_priority
-from distribute.client.queries import Queries
 from distribute.client.retrying import Outcome, Retried, retry
 from distribute.core.errors import InvalidArgument
 from distribute.core.event_base import MAX_TEXT
 from distribute.core.ids import BatchId, JobId
 from distribute.core.specs import MAX_PRIORITY
 from distribute.user.changes import checked_changes
+from distribute.user.connecting import queries_to
 from distribute.user.running import run
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class BatchOrders(BatchPlan):
         """The same, to await."""
         target = self.id if job is None else JobId(*self.id, job)
         async with self._where.opened() as cluster:
-            await kill(cluster, Queries(cluster), this_person(), target, force=force)
+            await kill(cluster, queries_to(cluster), this_person(), target, force=force)
 
     def delete(self, *, force: bool = False) -> None:
         """Delete it, with its results in the archive. One that runs is killed first.
@@ -106,7 +106,7 @@ class BatchOrders(BatchPlan):
         _refuse_other_than_names("retry", jobs)
         async with self._where.opened() as cluster:
             return await retry(
-                cluster, Queries(cluster), this_person(), self.id, jobs, only=only, hold=hold, force=force
+                cluster, queries_to(cluster), this_person(), self.id, jobs, only=only, hold=hold, force=force
             )
 
     def hold(self, reason: str = "", *, force: bool = False) -> str | None:
@@ -205,7 +205,7 @@ class BatchOrders(BatchPlan):
         who = this_person()
         async with self._where.opened() as cluster:
             return await edit(
-                cluster, Queries(cluster), who, self.id, wanted, jobs=jobs, anyway=anyway, force=force
+                cluster, queries_to(cluster), who, self.id, wanted, jobs=jobs, anyway=anyway, force=force
             )
 
     def move(self, job: str, *, force: bool = False) -> Moving:
@@ -226,7 +226,7 @@ class BatchOrders(BatchPlan):
     async def move_async(self, job: str, *, force: bool = False) -> Moving:
         """The same, to await."""
         async with self._where.opened() as cluster:
-            return await move(cluster, Queries(cluster), this_person(), JobId(*self.id, job), force=force)
+            return await move(cluster, queries_to(cluster), this_person(), JobId(*self.id, job), force=force)
 
 
 def _refuse_other_than_names(verb: str, jobs: Sequence[object]) -> None:

@@ -6,8 +6,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from distribute.client.queries import Queries
 from distribute.client.submitted import read_batch
+from distribute.user.connecting import queries_to
 
 if TYPE_CHECKING:
     from distribute.core.ids import BatchId
@@ -19,7 +19,7 @@ OUTCOME = ("state", "exit_code", "node", "wall_s", "cpu_s", "max_rss_bytes", "at
 
 async def read_records(cluster: Cluster, batch: BatchId) -> list[dict[str, Any]]:
     """One dict a job, in the order of submission."""
-    standing = await read_batch(cluster, Queries(cluster), batch)
+    standing = await read_batch(cluster, queries_to(cluster), batch)
     return [
         {"job": job["job"], **_renamed(job["parameters"]), **{key: job.get(key) for key in OUTCOME}}
         for job in standing["job_list"]

@@ -41,8 +41,8 @@ _new_tuple = tuple.__new__
 
 _ALL_MESSAGES = ">"
 """All messages of a stream. The broker finds the last of them in 0.3 ms, and that of `ALL_EVENTS` in 40 ms:
-for all other filters it looks at every subject in the stream's newest block. It finds none if the last message
-was removed."""
+for all other filters it looks at every subject in the stream's newest block. It finds none if the last
+message was removed."""
 
 _PURGE_TIMEOUT_S = 60.0
 
