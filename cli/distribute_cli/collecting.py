@@ -15,7 +15,7 @@ from distribute.core.words import counted, few
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from distribute.core.projections.course import Course
+    from distribute.client.seen import Seen
     from distribute_cli.session import Session
 
 ENDS = ("succeeded", "failed", "killed")
@@ -69,7 +69,7 @@ async def collect_folder(session: Session, folder: Path, how: How) -> None:
         output.done(f"{name} would be collected: {_told(ends)}", {**document, "jobs": _jobs(ends)})
         return
     async with session.cluster(named="now") as cluster:
-        seen: Course | None = None
+        seen: Seen | None = None
         if how.replace:
             seen, replaced = await agree_to_replace(
                 cluster,

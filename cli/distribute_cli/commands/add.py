@@ -17,9 +17,9 @@ from distribute_cli.verbs import verb
 if TYPE_CHECKING:
     from distribute.client.queries import Queries
     from distribute.client.replacing import Replacement
+    from distribute.client.seen import Seen
     from distribute.config.loading import LoadedBatch
     from distribute.core.ids import BatchId
-    from distribute.core.projections.course import Course
     from distribute.core.specs import BatchSpec
     from distribute.ports import Cluster
     from distribute_cli.output.form import Output
@@ -73,7 +73,7 @@ async def add(
             output.capabilities(await queries.nodes())
         spec = await with_after(cluster, queries, session.person, spec, loaded.file.meta.after)
         document = await check_batch(cluster, queries, output, spec, replace=replace, anyway=anyway)
-        seen: Course | None = None
+        seen: Seen | None = None
         replacement = Replacement(cluster, queries, session.person, spec) if keep_succeeded else None
         if replacement is not None:
             document |= await agree_to_keep(
@@ -143,7 +143,7 @@ async def _send(
     loaded: LoadedBatch,
     spec: BatchSpec,
     replacement: Replacement | None,
-    seen: Course | None,
+    seen: Seen | None,
     *,
     force: bool,
 ) -> dict[str, Any]:

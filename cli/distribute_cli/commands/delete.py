@@ -23,7 +23,7 @@ async def delete(
     """Delete a batch: its results in the archive, and its entry. A running batch is killed first."""
     from distribute.client.control import delete as delete_batch
     from distribute.client.saying import refuse_anothers
-    from distribute.client.standing import standing_of
+    from distribute.client.seen import standing_of
     from distribute.client.targets import find_batch
     from distribute.client.words import printable
     from distribute_cli.output.losses import agree, everything, whose

@@ -42,7 +42,8 @@ async def down(
     else:
         record, *others = records = ending.clusters_of_up()
         if others:
-            record = ending.chosen(records, await answer_to(ending.question(records)))
+            chosen = ending.chosen(records, await answer_to(ending.question(records)))
+            record = ending.cluster_in(Path(chosen.dir))  # it may have ended while the question stood
     await ending.end(record, session.output.hint, keep_jobs=keep_jobs)
     session.output.done(f"the cluster in {record.dir} has ended", record.document)
     command = record.command or start_command(record.verb, Path(record.dir))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from distribute.client.batch_log import read_standing
 from distribute.client.saying import refuse_anothers
+from distribute.client.seen import Seen
 from distribute.client.submit import Fit, check_submission
 from distribute.client.words import printable
 from distribute.core.words import counted
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from distribute.client.person import Person
     from distribute.client.queries import Queries
     from distribute.core.ids import BatchId
-    from distribute.core.projections.course import Course
     from distribute.core.specs import BatchSpec
     from distribute.ports import Cluster
     from distribute_cli.output.form import Output
@@ -59,7 +59,7 @@ async def agree_to_replace(
     yes: bool,
     force: bool,
     dry: bool,
-) -> tuple[Course, dict[str, Any]]:
+) -> tuple[Seen, dict[str, Any]]:
     """Say what is lost with the batch that is to be replaced, and ask, except in a dry run.
 
     Returns:
@@ -68,9 +68,9 @@ async def agree_to_replace(
     Raises:
         Refused: it is another person's, or that is not to be lost.
     """
-    course = (await read_standing(cluster, batch)).course
-    if not course.exists:
-        return course, {}
+    seen = Seen(*await read_standing(cluster, batch))
+    if not seen.course.exists:
+        return seen, {}
     from distribute_cli.output.losses import agree, everything, whose
 
     standing = await queries.batch(batch, most=0)
@@ -81,7 +81,7 @@ async def agree_to_replace(
     else:
         question = f"Replace {name}, and lose for good: {lost}?"
         await agree(question, f"{printable(str(batch))} was not replaced", yes=yes)
-    return course, {"replaces": {key: standing[key] for key in ("user", "state", "jobs")}}
+    return seen, {"replaces": {key: standing[key] for key in ("user", "state", "jobs")}}
 
 
 def fit_line(fit: Fit) -> str:

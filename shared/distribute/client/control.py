@@ -12,6 +12,7 @@ from distribute.client.documents import GONE, OVER
 from distribute.client.queries import no_such_node
 from distribute.client.removal import remove
 from distribute.client.saying import names_of, refuse_another, refuse_anothers, refuse_over, say_of_batch
+from distribute.client.seen import refuse_acts
 from distribute.client.standing import ask_standing
 from distribute.client.words import printable
 from distribute.core.errors import LogReplaced, Refused
@@ -26,7 +27,7 @@ from distribute.core.events import (
     ResumeRequested,
     Undrained,
 )
-from distribute.core.ids import BatchId, JobId
+from distribute.core.ids import BatchId, JobId, NodeId
 from distribute.core.words import counted
 from distribute.ports import Only
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from distribute.client.documents import NodeStory
     from distribute.client.person import Person
     from distribute.client.queries import Queries
+    from distribute.client.seen import Seen
     from distribute.core.projections.course import Course
     from distribute.core.state import BatchState
     from distribute.ports import Cluster
@@ -114,7 +116,7 @@ async def delete(
     person: Person,
     batch: BatchId,
     *,
-    seen: Course | None = None,
+    seen: Seen | None = None,
     replacing: bool = False,
     force: bool = False,
 ) -> None:
@@ -129,8 +131,8 @@ async def delete(
         force: also if it is another person's.
 
     Raises:
-        Refused: there is no such batch, another one has its name by now, it is another person's, or somebody
-            has it retried meanwhile.
+        Refused: there is no such batch, it is another person's, another one has its name by now, or somebody
+            did something to it after the person saw it.
     """
     last_word = _Deletion(person, replacing=replacing)
     while True:
@@ -146,14 +148,17 @@ async def delete(
 
 
 async def _delete_ended(
-    cluster: Cluster, batch: BatchId, last_word: _Deletion, *, seen: Course | None, force: bool
+    cluster: Cluster, batch: BatchId, last_word: _Deletion, *, seen: Seen | None, force: bool
 ) -> bool:
     """Delete a batch that is over, as the scheduler says. False: it is not, or another event came first."""
     told = await ask_standing(cluster, batch)
     if told is None or told.course.end is None:
         return False
     course = told.course
-    refuse_another(batch, course, seen or course, f"it was not {last_word.done}")
+    if seen is not None:
+        otherwise = f"it was not {last_word.done}"
+        refuse_another(batch, course, seen.course, otherwise)
+        await refuse_acts(cluster, batch, seen, told.seq, otherwise)
     refuse_anothers(batch, course.user, last_word.person, last_word.verb, force=force)
     ended_by = await _id_of_end(cluster, batch, course) if last_word.replacing else None
     event = last_word.deleted(batch, course.submission, ended_by)
@@ -254,18 +259,27 @@ async def forget(cluster: Cluster, queries: Queries, person: Person, node: str) 
     Raises:
         Refused: there is no such node, it is not gone, or jobs of its are not given to another node yet.
     """
-    found = await queries.node(node)
-    if found["state"] not in GONE:
+
+    async def read() -> tuple[Event, int]:
+        last = await cluster.log.last(NodeId(node))
+        _refuse_to_forget(await queries.node(node))  # behind that event; if it joins after it, another try
+        if last is None:
+            raise no_such_node(node)
+        return Forgotten(**person.stamp(), node=node), last.seq
+
+    await append_behind(cluster.log, read)
+
+
+def _refuse_to_forget(node: NodeStory) -> None:
+    name = printable(node["node"])
+    if node["state"] not in GONE:
         raise Refused(
-            f"{printable(node)} is {found['state'].replace('_', ' ')}: only a node that has left, is lost, "
+            f"{name} is {node['state'].replace('_', ' ')}: only a node that has left, is lost, "
             "or is expected and never joined can be forgotten"
         )
-    if found["running"]:
-        jobs = counted(found["running"], "job")
-        raise Refused(
-            f"{jobs} of {printable(node)} may still run there, and can't be forgotten: kill them first"
-        )
-    await say_of_node(cluster, Forgotten(**person.stamp(), node=node))
+    if node["running"]:
+        jobs = counted(node["running"], "job")
+        raise Refused(f"{jobs} of {name} may still run there, and can't be forgotten: kill them first")
 
 
 def refuse_expected(node: NodeStory) -> None:
@@ -275,7 +289,7 @@ def refuse_expected(node: NodeStory) -> None:
 
 
 async def say_of_node(
-    cluster: Cluster, event: DrainRequested | Undrained | Forgotten | PauseRequested | ResumeRequested
+    cluster: Cluster, event: DrainRequested | Undrained | PauseRequested | ResumeRequested
 ) -> int:
     """Append an event behind whatever is the node's last event. Returns its sequence."""
 

@@ -9,6 +9,7 @@ from distribute.client.appending import Appender
 from distribute.client.batch_log import BatchReader
 from distribute.client.queries import no_such_batch
 from distribute.client.saying import refuse_another, refuse_anothers
+from distribute.client.seen import acted
 from distribute.client.words import printable
 from distribute.core.errors import Refused
 from distribute.core.events import Completed, KillRequested
@@ -17,6 +18,7 @@ from distribute.core.projections.story import BatchStory
 
 if TYPE_CHECKING:
     from distribute.client.person import Person
+    from distribute.client.seen import Seen
     from distribute.core.events import Event
     from distribute.core.ids import BatchId
     from distribute.core.recorded import Recorded
@@ -40,7 +42,7 @@ class LastWord(Protocol):
 
 
 async def remove(
-    cluster: Cluster, person: Person, batch: BatchId, last_word: LastWord, *, seen: Course | None, force: bool
+    cluster: Cluster, person: Person, batch: BatchId, last_word: LastWord, *, seen: Seen | None, force: bool
 ) -> None:
     """End a batch for good. One that still runs is killed first, and nobody wants what is left by then.
 
@@ -53,8 +55,8 @@ async def remove(
         force: also if it is another person's.
 
     Raises:
-        Refused: there is no such batch, another one has its name by now, it is another person's, or somebody
-            has it retried meanwhile.
+        Refused: there is no such batch, it is another person's, another one has its name by now, or somebody
+            did something to it after the person saw it.
         LogReplaced: what was folded of the batch is invalid.
     """
     removal = _Removal(cluster, person, batch, last_word, seen=seen, force=force)
@@ -74,7 +76,7 @@ class _Removal:
         batch: BatchId,
         last_word: LastWord,
         *,
-        seen: Course | None,
+        seen: Seen | None,
         force: bool,
     ) -> None:
         self.reader = BatchReader(cluster, batch, self._fold)
@@ -87,7 +89,10 @@ class _Removal:
         """The id of the event that ended the batch."""
         self._killed_seq: int | None = None
         self._seen = seen
+        self._course = seen.course if seen is not None else None
         """How the batch stood when somebody decided that it goes."""
+        self._act: Recorded | None = None
+        """What somebody did to it between that and its end."""
         self._appender = Appender(cluster.log)
 
     async def is_done(self) -> bool:
@@ -96,9 +101,12 @@ class _Removal:
             state = self._story.state
             if state is None:
                 raise no_such_batch(self._batch)
-            self._seen = self._seen or Course.of(state)
-            refuse_another(self._batch, Course.of(state), self._seen, f"it was not {self._last_word.done}")
+            otherwise = f"it was not {self._last_word.done}"
+            self._course = self._course or Course.of(state)
+            refuse_another(self._batch, Course.of(state), self._course, otherwise)
             refuse_anothers(self._batch, state.user, self._person, self._last_word.verb, force=self._force)
+            if self._act is not None:
+                raise acted(self._batch, self._act, otherwise)
             if state.end is not None:
                 if not self._last_word.is_due(state):
                     return False
@@ -128,5 +136,9 @@ class _Removal:
         return KillRequested(**self._person.stamp(), **names, discard=True)
 
     def _fold(self, recorded: Recorded) -> None:
-        if self._story.fold(recorded) and isinstance(recorded.event, Completed):
+        if not self._story.fold(recorded):
+            return
+        if isinstance(recorded.event, Completed):
             self._ended_by = recorded.event.id
+        if self._killed_seq is None and self._seen is not None and self._seen.is_before(recorded):
+            self._act = recorded

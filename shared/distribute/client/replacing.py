@@ -9,6 +9,7 @@ from distribute.client.appending import Appender
 from distribute.client.batch_log import read_standing
 from distribute.client.removal import remove
 from distribute.client.saying import refuse_another, refuse_anothers, refuse_compacted, refuse_elsewhere
+from distribute.client.seen import Seen, refuse_acts
 from distribute.client.standing import ask_standing
 from distribute.client.upload import OnBytes, upload
 from distribute.client.words import printable
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
 
     from distribute.client.person import Person
     from distribute.client.queries import Queries
-    from distribute.core.projections.course import Course
     from distribute.core.specs import BatchSpec
     from distribute.core.state import BatchState
     from distribute.inputs.sources import Source
     from distribute.ports import Cluster
+
+
+_NOT_REPLACED = "it was not replaced, and yours is not submitted"
 
 
 class Replacement:
@@ -44,8 +47,8 @@ class Replacement:
         self._queries = queries
         self._person = person
         self._spec = spec
-        self._seen: Course | None = None
-        """How the batch stood when it was compared first: no other batch is replaced."""
+        self._seen: Seen | None = None
+        """How the batch stood when it was compared first: if it is not that any more, it is not replaced."""
         self._before: tuple[str, BatchSpec] | None = None
         """The id of the submission that was read last, and its specification."""
 
@@ -55,8 +58,9 @@ class Replacement:
         Raises:
             Refused: there is no such batch, it is another person's, or it ran elsewhere.
         """
-        self._seen = course = (await read_standing(self._cluster, self._spec.id)).course
-        self._refuse(course, force=force)
+        self._seen = Seen(*await read_standing(self._cluster, self._spec.id))
+        self._refuse(self._seen, force=force)
+        course = self._seen.course
         return await self._compare(course.seq, course.submission or "", await self._succeeded())
 
     async def submit(
@@ -75,15 +79,15 @@ class Replacement:
             Which jobs are kept.
 
         Raises:
-            Refused: there is no such batch, it is another person's, it ran elsewhere, somebody has it retried
-                meanwhile, or another one has its name since it was compared.
+            Refused: there is no such batch, it is another person's, it ran elsewhere, another one has its
+                name since it was compared, or somebody did something to it since.
             IntegrityError, InputError, StorageFull: an input could not be stored; nothing is submitted.
         """
         if sources:
             await upload(self._cluster.store, sources, on_bytes)
         while True:
             try:
-                self._refuse((await read_standing(self._cluster, self._spec.id)).course, force=force)
+                self._refuse(Seen(*await read_standing(self._cluster, self._spec.id)), force=force)
                 if not await self._replace_archived(force=force):
                     await remove(
                         self._cluster, self._person, self._spec.id, self, seen=self._seen, force=force
@@ -112,7 +116,9 @@ class Replacement:
         jobs, course = told.document["jobs"], told.course
         if jobs["assigned"] or jobs["running"]:
             return False  # an assignment was under way when it ended
-        self._refuse(course, force=force)
+        now = Seen(course, told.seq)
+        self._refuse(now, force=force)
+        await refuse_acts(self._cluster, self._spec.id, self._seen or now, told.seq, _NOT_REPLACED)
         compared = await self._compare(course.seq, course.submission or "", await self._succeeded())
         said = self._submitted(compared)
         return await Appender(self._cluster.log).append(said, told.under_seq) is not None
@@ -139,13 +145,13 @@ class Replacement:
         jobs = (await self._queries.batch(self._spec.id, states=["succeeded"]))["job_list"]
         return {job["job"] for job in jobs if job["archived"]}
 
-    def _refuse(self, course: Course, *, force: bool) -> None:
-        batch = self._spec.id
+    def _refuse(self, now: Seen, *, force: bool) -> None:
+        batch, course = self._spec.id, now.course
         if not course.exists:
             name = printable(str(batch))
             raise Refused(f"there is no batch {name} of which anything could be kept: submit it as a new one")
-        self._seen = self._seen or course
-        refuse_another(batch, course, self._seen, "it was not replaced, and yours is not submitted")
+        self._seen = self._seen or now
+        refuse_another(batch, course, self._seen.course, _NOT_REPLACED)
         refuse_elsewhere(batch, course)
         refuse_anothers(batch, course.user, self._person, self.verb, force=force)
         refuse_compacted(batch, course, "replace it without --keep-succeeded")

@@ -59,10 +59,23 @@ def refuse_another(
         return
     if not now.exists:
         raise no_such_batch(batch)
-    raise Refused(
-        f"{printable(now.user)} submitted another batch {printable(str(batch))} meanwhile, at "
-        f"{local_time(now.submitted_at)}: {otherwise}. Look at it with "
-        f"`distribute status {argument(str(batch))}`, then try again"
+    raise changed_meanwhile(batch, now.user, "submitted another batch {batch}", now.submitted_at, otherwise)
+
+
+def changed_meanwhile(batch: BatchId, who: str, did: str, at: float, otherwise: str) -> Refused:
+    """The error for a batch that is not any more what a person saw.
+
+    Args:
+        batch: its name.
+        who: who changed it.
+        did: what they did to `{batch}`.
+        at: when, in seconds since 1970 by the log's clock.
+        otherwise: what the refusal comes to.
+    """
+    name = str(batch)
+    return Refused(
+        f"{printable(who)} {did.format(batch=printable(name))} meanwhile, at {local_time(at)}: {otherwise}. "
+        f"Look at it with `distribute status {argument(name)}`, then try again"
     )
 
 

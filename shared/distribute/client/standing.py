@@ -10,7 +10,6 @@ from distribute.core.projections.course import Course
 
 if TYPE_CHECKING:
     from distribute.client.documents import BatchDocument
-    from distribute.client.queries import Queries
     from distribute.core.ids import BatchId
     from distribute.ports import Cluster
 
@@ -54,21 +53,6 @@ async def ask_standing(cluster: Cluster, batch: BatchId, job: str | None = None)
         return Told(answer["seq"], course, answer["under_seq"], answer["batch"], told)
     except (KeyError, TypeError):
         return None  # another version's scheduler
-
-
-async def standing_of(cluster: Cluster, queries: Queries, batch: BatchId) -> tuple[Course, BatchDocument]:
-    """How a batch stands, and the same as people are shown it.
-
-    If the scheduler says so, none of its events are read: it can be deleted even if its archive is gone.
-
-    Raises:
-        Refused: there is no such batch.
-    """
-    told = await ask_standing(cluster, batch)
-    if told is not None and told.document is not None:
-        return told.course, told.document
-    course = await queries.course(batch)
-    return course, await queries.batch(batch, most=0)
 
 
 async def ask_believed(

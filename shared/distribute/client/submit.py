@@ -13,6 +13,7 @@ from distribute.client.batch_log import read_standing
 from distribute.client.channels import ask_channels
 from distribute.client.control import delete
 from distribute.client.saying import refuse_another
+from distribute.client.seen import Seen
 from distribute.client.upload import OnBytes, upload
 from distribute.client.words import argument, printable
 from distribute.config.units import format_size
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from distribute.client.person import Person
     from distribute.client.queries import Queries
     from distribute.core.ids import BatchId
-    from distribute.core.projections.course import Course
     from distribute.core.specs import BatchSpec
     from distribute.core.state import Shape
     from distribute.inputs.sources import Source
@@ -118,7 +118,7 @@ async def submit(
     sources: Mapping[str, Path | Source],
     *,
     replace: bool = False,
-    seen: Course | None = None,
+    seen: Seen | None = None,
     force: bool = False,
     on_bytes: OnBytes = lambda done, total: None,
 ) -> None:
@@ -136,11 +136,12 @@ async def submit(
 
     Raises:
         NameTaken: a batch of this name exists, and is not to be replaced.
-        Refused: it is another person's, or another one has its name by now.
+        Refused: it is another person's, another one has its name by now, or somebody did something to it
+            after the person saw it.
         IntegrityError, InputError, StorageFull: an input could not be stored; nothing is submitted.
     """
     if replace and seen is None:
-        seen = (await read_standing(cluster, spec.id)).course
+        seen = Seen(*await read_standing(cluster, spec.id))
     if sources:
         await upload(cluster.store, sources, on_bytes)
     event = Submitted(
@@ -154,7 +155,7 @@ async def submit(
                 return event, scope_seq
             if not replace or seen is None:
                 raise _taken(spec.id, course.user)
-            refuse_another(spec.id, course, seen, "it was not replaced, and yours is not submitted")
+            refuse_another(spec.id, course, seen.course, "it was not replaced, and yours is not submitted")
             with suppress(UnknownName):  # somebody else has deleted it by now
                 await delete(cluster, person, spec.id, seen=seen, replacing=True, force=force)
 

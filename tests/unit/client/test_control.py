@@ -15,10 +15,12 @@ from distribute.client.batch_log import read_standing
 from distribute.client.control import delete, drain, forget, kill, undrain
 from distribute.client.queries import Queries
 from distribute.client.saying import say_of_batch
+from distribute.client.seen import Seen
 from distribute.client.submit import refuse_if_taken, submit
 from distribute.core.errors import Refused, UnknownName
 from distribute.core.events import Event
 from distribute.core.ids import BatchId, JobId
+from distribute.core.recorded import Guard
 from distribute.testing import builders as make
 
 SPEC = make.batch(1)
@@ -120,7 +122,7 @@ LOOK = r"\. Look at it with `distribute status lab/sweep`, then try again"
 
 async def test_of_two_that_replace_one_batch_at_once_the_second_is_refused(cluster: Any) -> None:
     await cluster.say(*ENDED)
-    seen = (await read_standing(cluster, SPEC.id)).course
+    seen = Seen(*await read_standing(cluster, SPEC.id))
     both = (submit(cluster, JANE, SPEC, {}, replace=True, seen=seen) for _ in range(2))
     outcomes = await asyncio.gather(*both, return_exceptions=True)
     (refused,) = [outcome for outcome in outcomes if outcome is not None]
@@ -131,7 +133,7 @@ async def test_of_two_that_replace_one_batch_at_once_the_second_is_refused(clust
 
 
 async def test_a_batch_that_came_after_a_person_looked_is_not_replaced(cluster: Any) -> None:
-    nothing = (await read_standing(cluster, SPEC.id)).course
+    nothing = Seen(*await read_standing(cluster, SPEC.id))
     await cluster.say(make.submitted(SPEC))
     with pytest.raises(Refused, match=f"{MEANWHILE}it was not replaced"):
         await submit(cluster, JANE, SPEC, {}, replace=True, seen=nothing)
@@ -144,7 +146,7 @@ async def test_a_batch_that_took_the_place_of_another_is_not_deleted(
 ) -> None:
     """While a person thinks about the question, somebody replaces the batch."""
     await cluster.say(*ENDED)
-    seen = (await read_standing(cluster, SPEC.id)).course
+    seen = Seen(*await read_standing(cluster, SPEC.id))
     await cluster.say(make.deleted(SPEC))
     with pytest.raises(UnknownName, match="there is no batch lab/sweep"):
         await delete(cluster, JANE, SPEC.id, seen=seen)
@@ -154,7 +156,7 @@ async def test_a_batch_that_took_the_place_of_another_is_not_deleted(
         await delete(cluster, JANE, SPEC.id, seen=seen)
     assert cluster.types() == before
     await cluster.say(*([] if len(another) > 1 else ENDED[1:]))
-    await delete(cluster, JANE, SPEC.id, seen=(await read_standing(cluster, SPEC.id)).course)
+    await delete(cluster, JANE, SPEC.id, seen=Seen(*await read_standing(cluster, SPEC.id)))
     assert cluster.types()[-1] == "deleted"
 
 
@@ -312,6 +314,22 @@ async def test_only_a_node_that_is_gone_is_forgotten(cluster: Any) -> None:
     assert (await queries.nodes())["nodes"] == []
     await cluster.say(make.joined())
     assert [node["node"] for node in (await queries.nodes())["nodes"]] == ["ws1"]
+
+
+async def test_a_node_that_joins_while_it_is_forgotten_stays(cluster: Any) -> None:
+    queries = Queries(cluster, clock=lambda: make.EPOCH.timestamp())
+    await cluster.say(make.joined(), make.left())
+    sound = cluster.log.append
+
+    def beaten(event: Event, guard: Guard) -> asyncio.Future[int]:
+        cluster.log.append = sound
+        sound(make.joined(), guard)
+        return sound(event, guard)
+
+    cluster.log.append = beaten
+    with pytest.raises(Refused, match=r"ws1 is .*: only a node that has left"):
+        await forget(cluster, queries, JANE, "ws1")
+    assert cluster.types() == ["joined", "left", "joined"]
 
 
 async def test_a_lost_node_whose_job_nobody_has_taken_is_not_forgotten(cluster: Any) -> None:

@@ -75,6 +75,23 @@ async def test_a_batch_that_took_the_place_of_the_one_compared_is_not_replaced(
     assert cluster.types() == before
 
 
+@pytest.mark.parametrize("is_over", [True, False])
+async def test_a_batch_that_somebody_had_run_again_after_it_was_compared_is_not_replaced(
+    cluster: Any, is_over: bool
+) -> None:
+    await cluster.say(*ENDED[:-4], make.finished("job3", succeeded=False), *ENDED[-3:])
+    replacing = replacement(cluster)
+    await replacing.compare()
+    ends = [make.kill_requested(SPEC), make.completed(SPEC, state="killed"), make.batch_archived(SPEC)]
+    await cluster.say(make.retry_requested(SPEC), *(ends if is_over else []))
+    before = cluster.types()
+    with pytest.raises(
+        Refused, match=r"jane had jobs of lab/sweep run again meanwhile, .*: it was not replaced"
+    ):
+        await replacing.submit({})
+    assert cluster.types() == before
+
+
 async def test_a_batch_that_runs_is_killed_and_replaced_once_nothing_is_under_way(cluster: Any) -> None:
     await cluster.say(*ENDED[:2], *ran("job1"), make.assigned("job2"), make.claimed("job2"))
     replacing = asyncio.create_task(replacement(cluster).submit({}))

@@ -15,6 +15,7 @@ from distribute.client.appending import Appender
 from distribute.client.batch_log import BatchReader, read_standing
 from distribute.client.control import delete
 from distribute.client.saying import refuse_another
+from distribute.client.seen import Seen
 from distribute.client.upload import OnBytes, upload
 from distribute.client.words import argument, printable
 from distribute.client.workers import for_each
@@ -61,7 +62,7 @@ async def collect(
     run: Run,
     *,
     replace: bool = False,
-    seen: Course | None = None,
+    seen: Seen | None = None,
     force: bool = False,
     on_bytes: OnBytes = lambda done, total: None,
     on_job: OnJob = lambda done, total: None,
@@ -116,7 +117,7 @@ class _Collecting:
 
     # --- the batch -----------------------------------------------------------------------------------
 
-    async def submit(self, *, replace: bool, seen: Course | None, force: bool) -> None:
+    async def submit(self, *, replace: bool, seen: Seen | None, force: bool) -> None:
         """Submit the batch, unless it is there already."""
         spec, person = self._run.spec, self._person
         event = Submitted(
@@ -129,9 +130,9 @@ class _Collecting:
                 await self._refuse_another(course)
                 self._submission = _Submission(course.seq, course.submission or "")
                 return
-            seen = seen or course
+            seen = seen or Seen(course, scope_seq)
             if course.exists:
-                refuse_another(self._id, course, seen, "it was not replaced")
+                refuse_another(self._id, course, seen.course, "it was not replaced")
                 with suppress(UnknownName):  # somebody else has deleted it by now
                     await delete(self._cluster, person, self._id, seen=seen, replacing=True, force=force)
                 continue
