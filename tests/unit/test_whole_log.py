@@ -1,20 +1,48 @@
-"""The log with its archives, of which one may be gone."""
+"""The log with its archives, of which one may be gone, or named by an event that does not count."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from client_kit import MemoryCluster
-from distribute.core.errors import IntegrityError
+from distribute.core.errors import IntegrityError, LogReplaced
+from distribute.core.events import Event
 from distribute.core.fold import apply
+from distribute.core.recorded import Recorded
 from distribute.core.state import State
+from distribute.ports import EventLog, Only
 from distribute.testing import builders as make
 from distribute.whole_log import WholeLog
 from distribute_services.archiver.compacting import store_archive
 
 SWEEP, OTHER = make.batch(1), make.batch(1, batch="other")
+OURS = Only(batch=SWEEP.id)
+
+
+async def archived(cluster: MemoryCluster) -> str:
+    """Store an archive of the first batch as it is now. Returns its digest."""
+    state = State()
+    for recorded in cluster.log.stored.between(0, cluster.log.stored.last_seq):
+        apply(state, recorded)
+    return (await store_archive(cluster, state.batches[SWEEP.id])).sha256
+
+
+async def compacted_log(cluster: MemoryCluster, *behind: Event) -> tuple[WholeLog, list[Recorded]]:
+    """A log with a compacted batch, and then these events; and its events as they were written."""
+    await cluster.say(make.submitted(SWEEP), make.kill_requested(SWEEP))
+    archive = await archived(cluster)
+    await cluster.say(make.compacted(2, SWEEP, archive=archive, events=2), *behind)
+    written = list(cluster.log.stored.between(0, 99))
+    await cluster.log.purge(SWEEP.id, before=3)
+    return WholeLog(cluster.log, lambda: cluster.store), written
+
+
+async def read(log: EventLog, only: Only) -> list[Recorded]:
+    until = await log.last_seq()
+    return [recorded async for records in log.follow(after=0, only=only, until=until) for recorded in records]
 
 
 async def test_an_event_is_found_in_its_archive_although_another_archive_is_gone(tmp_path: Path) -> None:
@@ -38,3 +66,56 @@ async def test_an_event_is_found_in_its_archive_although_another_archive_is_gone
         await log.get(4)
     with pytest.raises(KeyError):
         await log.get(7)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"last_seq": 3, "first_seq": 1},
+        {"last_seq": 3, "first_seq": 3, "events": 2},
+        {"last_seq": 2},
+        {"last_seq": 2**60},
+        {"last_seq": 1, "first_seq": 9},
+    ],
+)
+async def test_a_forged_compaction_behind_a_true_one_hides_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, names: dict[str, Any]
+) -> None:
+    cluster = MemoryCluster(tmp_path)
+    forged = make.compacted(names.pop("last_seq"), SWEEP, archive="0" * 64, **names)
+    log, written = await compacted_log(cluster, forged)
+    assert await read(log, OURS) == written
+    assert await read(log, Only()) == written
+    raws = [raw.seq async for raws in log.follow_raw(after=0, until=4, only=OURS) for raw in raws]
+    assert raws == [1, 2, 3, 4]
+    assert await log.get(2) == written[1]
+    assert await log.last(SWEEP.id, "submitted") == written[0]
+    assert "so it does not count; the archive: " in caplog.text
+
+
+async def test_an_archive_does_not_count_if_the_fold_refuses_the_event_that_names_it(tmp_path: Path) -> None:
+    """The broker lost the end of its log, and each author appended once more what was lost of his."""
+    cluster = MemoryCluster(tmp_path)
+    await cluster.say(make.submitted(SWEEP), make.kill_requested(SWEEP))
+    kept = await archived(cluster)
+    cluster.log.stored.lose_end(1)
+    await cluster.say(make.submitted(OTHER), make.kill_requested(SWEEP))
+    await cluster.say(make.compacted(2, SWEEP, archive=kept, events=2))
+    log = WholeLog(cluster.log, lambda: cluster.store)
+    assert await read(log, OURS) == await read(cluster.log, OURS)
+    assert await read(log, Only()) == await read(cluster.log, Only())
+
+
+async def test_who_reads_while_a_batch_is_compacted_reads_on_until_events_are_removed(tmp_path: Path) -> None:
+    cluster = MemoryCluster(tmp_path)
+    await cluster.say(make.submitted(SWEEP), make.kill_requested(SWEEP))
+    log = WholeLog(cluster.log, lambda: cluster.store)
+    first, second = log.follow(after=0, until=2), log.follow(after=0, until=2)
+    begun = [list(await anext(reading)) for reading in (first, second)]
+    await cluster.say(make.compacted(2, SWEEP, archive=await archived(cluster), events=2))
+    rest = [recorded async for records in first for recorded in records]
+    assert [recorded.seq for recorded in begun[0] + rest] == [1, 2]
+    await cluster.log.purge(SWEEP.id, before=3)
+    with pytest.raises(LogReplaced, match="lab/sweep was compacted while its events were read"):
+        async for _ in second:
+            pass
