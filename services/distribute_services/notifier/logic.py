@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from distribute.core import events as ev
 from distribute.core.batch_record import loading
-from distribute.core.fold import apply
+from distribute.core.live_fold import LiveFold
 from distribute.core.packed import PackedBatch
 from distribute.core.projections.notices import (
     LASTING,
@@ -195,8 +195,9 @@ def _covered(sending: Sending, notices: tuple[Notice, ...]) -> tuple[Notice, ...
 class Outbox:
     """The state, and what every channel still has to tell."""
 
-    def __init__(self, state: State, queues: Iterable[Queue]) -> None:
+    def __init__(self, state: State, queues: Iterable[Queue], *, catch_up_to: int = 0) -> None:
         self.state = state
+        self._fold = LiveFold(state, catch_up_to)
         self.queues = {queue.name: queue for queue in queues}
 
     # --- input ---------------------------------------------------------------------------------------
@@ -226,10 +227,10 @@ class Outbox:
                 self._add(notice, batch.seq)
 
     def deliver(self, recorded: Recorded) -> None:
-        """Fold an event of the log, and take up what it gives to tell."""
+        """Fold an event of the log, and take up what it gives to tell. Raises `LogReplaced` as `LiveFold`."""
         if recorded.seq <= self.state.seq:
             return
-        if apply(self.state, recorded) is not None:
+        if self._fold(recorded) is not None:
             return
         event = recorded.event
         if isinstance(event, ev.Notified):

@@ -136,7 +136,7 @@ class NotifierService:
         cluster = self._cluster
         state, end = await restore(cluster), await cluster.log.last_seq()
         queues = await self._queues(end)
-        outbox = Outbox(state, queues)
+        outbox = Outbox(state, queues, catch_up_to=end)
         restored_seq = state.seq
         done_until = min(queue.done_until for queue in queues)
         if done_until < restored_seq:

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterable
 from distribute.core.agenda import Agenda
 from distribute.core.beats import Beat
 from distribute.core.decide import decide
-from distribute.core.errors import LogReplaced
-from distribute.core.events import Compacted
 from distribute.core.ids import Scope
+from distribute.core.live_fold import LiveFold
 from distribute.core.liveness import Lease, Liveness
 from distribute.core.recorded import Append, Recorded
 from distribute.core.state import State
@@ -34,6 +33,7 @@ class Scheduler:
         self.agenda = Agenda(state, Liveness(lease, now), now=now)
         self.beats: dict[str, Beat] = {}
         self.catch_up_to = catch_up_to
+        self._fold = LiveFold(state, catch_up_to, self.agenda.fold)
         self._new_id = new_id
         self._refused: dict[Scope, int] = {}
         """The scopes of refused appends, each with the sequence of the event that came first. Until we have
@@ -51,29 +51,17 @@ class Scheduler:
         """Fold events from the log. Returns those that are news: they fit, and come behind `catch_up_to`.
 
         Raises:
-            LogReplaced: events were moved into an archive before they were read here: read them there.
+            LogReplaced: as `LiveFold`.
         """
         self.agenda.pass_time(now)
         news: list[Recorded] = []
         for recorded in records:
             if recorded.seq > self.state.seq:
-                has_missed = self._may_have_missed_what_it_moved(recorded)
-                misfit = self.agenda.fold(recorded)
-                if recorded.seq > self.catch_up_to:
-                    if misfit is None:
-                        news.append(recorded)
-                    elif has_missed:
-                        raise LogReplaced(f"{misfit}: they were removed while the log was read")
+                misfit = self._fold(recorded)
+                if misfit is None and recorded.seq > self.catch_up_to:
+                    news.append(recorded)
         self._drop_what_was_beaten()
         return news
-
-    def _may_have_missed_what_it_moved(self, recorded: Recorded) -> bool:
-        """Were events moved into an archive, and removed, before they were read here? A forgery may lie."""
-        event = recorded.event
-        if type(event) is not Compacted:
-            return False
-        batch = self.state.find(event.scope)
-        return (batch.under_seq if batch is not None else 0) < event.last_seq < recorded.seq
 
     def hear(self, beat: Beat, now: float) -> None:
         """Take a heartbeat. Ignores one of an earlier incarnation than the one that joined last."""
