@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import orjson
+
 from distribute.core.events import Event
 from distribute.core.recorded import Guard, guard_scope
 from distribute.nats.cluster import Cluster
@@ -14,3 +16,9 @@ async def append(cluster: Cluster, *events: Event) -> int:
         last = await cluster.log.last(guard_scope(event))
         seq = await cluster.log.append(event, Guard(last.seq if last is not None else 0))
     return seq
+
+
+async def put(cluster: Cluster, subject: str, body: bytes) -> int:
+    """Store a message, as any program in the lab can."""
+    answer = await cluster.connection.request(subject, body)
+    return int(orjson.loads(answer.payload)["seq"])

@@ -24,6 +24,7 @@ from distribute.nats.stream.reader import Entry
 from distribute.nats.stream.subjects import event_subject
 from distribute.ports import BEGINNING, Only
 from distribute.testing import builders
+from log_kit import put
 
 WITHIN_S = 60.0
 SCOPE = JobId("lab", "sweep", "job9")
@@ -54,12 +55,6 @@ FORGED: dict[str, tuple[str, Event]] = {
     "a finished by another node": ("ev.job.lab.sweep.job1.finished.ws2", builders.finished(node="ws1")),
     "a scheduler's kill": ("ev.batch.lab.sweep.kill_requested.scheduler", builders.kill_requested()),
 }
-
-
-async def put(cluster: Cluster, subject: str, body: bytes) -> int:
-    """Store a message, as any program in the lab can."""
-    answer = await cluster.connection.request(subject, body)
-    return int(orjson.loads(answer.payload)["seq"])
 
 
 async def claim(cluster: Cluster, first: int, count: int) -> None:

@@ -1,8 +1,9 @@
 """Move the events of a closed batch out of the stream, into an archive in the store.
 
 The archive is written, stored and read back before `compacted` is appended, and the events are removed
-only after that. So a crash in between loses nothing: either no event names the archive, and the next try
-writes the same file again, or the archiver finds `compacted` after its next start, and removes what is left.
+some minutes after that, if the archive can be read then. So a crash in between loses nothing: either no event
+names the archive, and the next try writes the same file again, or the archiver finds `compacted` after its
+next start, and removes what is left.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from typing import NamedTuple
 
 import orjson
 
+from distribute.archives import fetch_archive
 from distribute.core.errors import Conflict, IntegrityError, Refused
 from distribute.core.events import ARCHIVER, Compacted
 from distribute.core.ids import BatchId, check_name
 from distribute.core.listing import rfc3339
 from distribute.core.packed import ClosedBatch
-from distribute.core.recorded import Append, Guard, time_of
+from distribute.core.recorded import Append, Guard, Recorded, time_of
 from distribute.core.state import BatchState, State
 from distribute.core.waits import waiters_for
 from distribute.ports import Cluster, Only
@@ -165,6 +167,22 @@ async def compact(
         return archive, await cluster.log.append(event, guard)
     except Conflict:
         raise _changed(wish) from None
+
+
+async def remove_archived(cluster: Cluster, recorded: Recorded) -> None:
+    """Remove from the stream what the archive has that this `compacted` names.
+
+    Raises:
+        IntegrityError: the archive can't be read, and nothing is removed: the store lost it, or the event is
+            forged.
+        StorageFull: this computer's disk is full.
+        OSError: this computer's disk can't be written.
+    """
+    event = recorded.event
+    assert isinstance(event, Compacted), "nothing else names an archive"
+    with scratch_folder("compacting") as folder:
+        await fetch_archive(cluster.store, event, folder)
+    await cluster.log.purge(event.scope, before=recorded.seq)
 
 
 def _changed(wish: Wish) -> Refused:

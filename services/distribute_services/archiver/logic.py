@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 
 from distribute.core import events as ev
 from distribute.core.batch_record import loading
-from distribute.core.fold import apply
 from distribute.core.ids import BatchId
+from distribute.core.live_fold import LiveFold
 from distribute.core.manifest import StoredObject
 from distribute.core.packed import ClosedBatch, PackedBatch
 from distribute.core.recorded import Append, Guard, Recorded, time_of
@@ -39,9 +39,11 @@ A submission does, if it replaces a batch: what the jobs left that it does not k
 class Backlog:
     """The state, and the tasks that are still to be done."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, *, catch_up_to: int = 0) -> None:
         self.state = state
+        self._fold = LiveFold(state, catch_up_to)
         self._waiting: deque[int] = deque()
+        self._compactions: deque[Recorded] = deque()
         self._held: dict[int, Recorded] = {}
         self._chores: set[int] = set()
         """The sequences of chores that are not done."""
@@ -78,16 +80,19 @@ class Backlog:
             self._add(recorded)
 
     def deliver(self, recorded: Recorded) -> None:
-        """Fold an event of the log, and take up its task."""
+        """Fold an event of the log, and take up its task. Raises `LogReplaced` as `LiveFold`."""
         if recorded.seq <= self.state.seq:
             return
-        if apply(self.state, recorded) is None and self.is_wanted(recorded):
+        if self._fold(recorded) is None and self.is_wanted(recorded):
             self._add(recorded)
 
     def _add(self, recorded: Recorded) -> None:
-        self._waiting.append(recorded.seq)
         if recorded.event.type in _UNRECORDED:
             self._chores.add(recorded.seq)
+        if isinstance(recorded.event, ev.Compacted):
+            self._compactions.append(recorded)
+            return
+        self._waiting.append(recorded.seq)
         if len(self._held) < MAX_EVENTS_HELD:
             self._held[recorded.seq] = recorded
 
@@ -96,6 +101,10 @@ class Backlog:
     def next(self) -> int | None:
         """The sequence of the event whose task is next; None if there is none."""
         return self._waiting.popleft() if self._waiting else None
+
+    def next_compaction(self) -> Recorded | None:
+        """The next event that moved others into an archive, which are to be removed. None: there is none."""
+        return self._compactions.popleft() if self._compactions else None
 
     def take(self, seq: int) -> Recorded | None:
         """Take the event at this sequence, if it is held."""

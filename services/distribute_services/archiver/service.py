@@ -28,7 +28,7 @@ from distribute.ports import Cluster, Only
 from distribute.restoring import restore
 from distribute.runtime import Failure, new_id, supervise, unless_stopped
 from distribute.snapshot_writer import write_batch
-from distribute_services.archiver.compacting import Wish, compact
+from distribute_services.archiver.compacting import Wish, compact, remove_archived
 from distribute_services.archiver.logic import CHORES, Backlog, archived, foreign_names
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,10 @@ PACK_EVERY_EVENTS = 20_000
 PACK_AFTER_S = 600.0
 """After this many events, pack the batches that ended this long ago."""
 PATIENCE_S = 5.0
+REMOVE_AFTER_S = 180.0
+"""The events in an archive are removed so long after `compacted`: by then a broker that syncs its files every
+two minutes, as NATS does by default, has that event on its disk, and readers that began before have ended."""
+REMOVE_AGAIN_S = 60.0
 
 
 class ArchiverService:
@@ -61,12 +65,14 @@ class ArchiverService:
         new_id: Callable[[], str] = new_id,
         pack_every_events: int = PACK_EVERY_EVENTS,
         pack_after_s: float = PACK_AFTER_S,
+        remove_after_s: float = REMOVE_AFTER_S,
     ) -> None:
         self._cluster = cluster
         self._clock = clock
         self._new_id = new_id
         self._pack_every_events = pack_every_events
         self._pack_after_s = pack_after_s
+        self._remove_after_s = remove_after_s
         self._room = asyncio.Semaphore(MAX_TASKS)
         self._working: set[asyncio.Task[None]] = set()
         self._noted = 0
@@ -88,6 +94,7 @@ class ArchiverService:
                 {
                     "events": self._follow(),
                     "tasks": self._begin_tasks(),
+                    "removals": self._remove_archived(),
                     "notes": self._keep_note(),
                     "requests": self._serve(),
                     "failures": self._failure.raised(),
@@ -103,8 +110,9 @@ class ArchiverService:
     async def _begin(self) -> Backlog:
         """The current state, and all open tasks."""
         cluster = self._cluster
-        backlog = Backlog(await restore(cluster))
-        restored_seq, end = backlog.state.seq, await cluster.log.last_seq()
+        state, end = await restore(cluster), await cluster.log.last_seq()
+        backlog = Backlog(state, catch_up_to=end)
+        restored_seq = state.seq
         self._noted = min(await self._read_note(), restored_seq)
         backlog.begin(self._noted)
         if self._noted < restored_seq:
@@ -214,16 +222,47 @@ class ArchiverService:
                     kept = self._backlog.kept(event.scope)
                     await self._cluster.store.delete_results(event.scope, recorded.time, kept)
                     log.info("deleted the results of %s, but for those of %d jobs", event.scope, len(kept))
-            case ev.Compacted():
-                await self._cluster.log.purge(event.scope, before=seq)
-                log.info(
-                    "moved %d events of %s into an archive, as %s wanted", event.events, event.scope, event.by
-                )
             case ev.Finished() | ev.Yielded() | ev.Collected() | ev.BuildFinished() | ev.BuildCollected():
                 await self._archive(recorded, event)
             case _:
                 raise _other_log(seq)
         self._backlog.done(seq)
+
+    async def _remove_archived(self) -> None:
+        """Remove from the stream what archives have, one batch after another, each after a while."""
+        trouble = Trouble(log)
+        while True:
+            while (recorded := self._backlog.next_compaction()) is None:
+                async with self._news:
+                    await self._news.wait()
+            age_s = max(0.0, self._clock() - recorded.time)  # by two clocks
+            await asyncio.sleep(max(0.0, self._remove_after_s - age_s))
+            while True:
+                if await self._removed(recorded, trouble):
+                    break
+                await asyncio.sleep(REMOVE_AGAIN_S)
+            self._backlog.done(recorded.seq)
+
+    async def _removed(self, recorded: Recorded, trouble: Trouble) -> bool:
+        """Remove what an archive has, unless that can't be read. Returns False if it is to be tried again."""
+        event = recorded.event
+        assert isinstance(event, ev.Compacted), "only such events are held for this"
+        try:
+            await remove_archived(self._cluster, recorded)
+        except IntegrityError as error:
+            why = "the events of %s stay in the log, as their archive can't be read: %s"
+            log.error(why, event.scope, error)  # noqa: TRY400 - the cause is in it
+        except LogReplaced:
+            raise
+        except (DistributeError, OSError) as error:
+            trouble.occurs("can't remove the events of %s, which are in an archive: %s", event.scope, error)
+            return False
+        else:
+            trouble.is_over("the events in archives are removed again")
+            log.info(
+                "moved %d events of %s into an archive, as %s wanted", event.events, event.scope, event.by
+            )
+        return True
 
     async def _serve(self) -> None:
         """Compact batches, one at a time, as people ask for it, and answer what this is."""
