@@ -19,4 +19,5 @@ class ArchiverProcess(ServiceProcess):
             new_id=self.new_id,
             pack_every_events=PACK_EVERY_EVENTS,
             pack_after_s=self.world.scenario.pack_after_s,
+            remove_after_s=self.world.scenario.remove_after_s,
         ).run(self.stop)

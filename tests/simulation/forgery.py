@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -61,6 +61,7 @@ class Forger:
             self._of_attempt,
             self._of_collecting,
             self._of_archive,
+            self._of_compaction,
             self._of_end,
             self._of_build,
             self._of_node,
@@ -147,6 +148,30 @@ class Forger:
         }
         wrongs: tuple[Json, ...] = ({}, {"author": STRANGER}, {"attempt": story.attempt + 1})
         return job, told | self._random.choice(wrongs)
+
+    def _of_compaction(self) -> tuple[Scope, Json] | None:
+        """A word that events of a batch were moved into an archive, which is not so, or is so already."""
+        state = self._truth.state
+        open_ = [batch_id for batch_id, batch in sorted(state.batches.items()) if batch.end is None]
+        batches = sorted(state.compacted) * 2 + open_
+        if not batches:
+            return None
+        batch_id = self._random.choice(batches)
+        batch = state.find(batch_id)
+        assert batch is not None, "it is there"
+        last_seq = self._random.choice((1, batch.first_seq, batch.under_seq, state.seq, 2**60))
+        told: Json = {
+            "type": "compacted",
+            **batch_id._asdict(),
+            "author": ARCHIVER,
+            "submission": self._random.choice((batch.submission, "of-another-batch")),
+            "by": STRANGER,
+            "archive": self._random.choice(("0" * 64, *self._world.broker.files.inputs)),
+            "events": self._random.choice((1, 2, 9)),
+            "first_seq": self._random.choice((1, batch.first_seq, last_seq)),
+            "last_seq": last_seq,
+        }
+        return batch_id, told
 
     def _of_end(self) -> tuple[Scope, Json] | None:
         """A word that a batch has ended while nodes have jobs of it, or that it is submitted once more.
@@ -252,4 +277,6 @@ def _digest_but_for_sequences(state: State, event: ev.Event) -> str:
             batch.last_seq = 0
         elif isinstance(event, ev.JobEvent) and event.job in batch.rows:
             batch.job_seq[batch.rows[event.job]] = 0
+    elif (compacted := state.compacted.get(event.batch_id)) is not None:
+        state.compacted[event.batch_id] = replace(compacted, under_seq=0)
     return digest(state)

@@ -114,6 +114,9 @@ class Scenario:
     """Nothing goes wrong from this time on."""
     pack_after_s: float = 0.0
     """Batches that ended so long ago are packed; below 0: at once, however wrong the clock is."""
+    archivers: int = 1
+    remove_after_s: float = 0.0
+    """The events in an archive are removed so long after they were moved there."""
     only_forgeries: bool = False
     """All that goes wrong is that somebody publishes forged events."""
     submissions: list[tuple[float, BatchSpec, str]] = field(default_factory=list)
@@ -125,7 +128,7 @@ class Scenario:
 
     @property
     def compacts(self) -> bool:
-        """Are batches compacted? Then no disk loses what it has acknowledged: nobody could say it again."""
+        """Are batches compacted?"""
         return any(request.verb == "compact" for request in self.requests)
 
     @property
@@ -173,6 +176,9 @@ def scenario(random: Random) -> Scenario:
     made.requests += _changers(Random(calm_at + 5), made)
     made.requests += _keepers(Random(calm_at + 6), made)
     made.requests += _compactions(Random(calm_at + 7), calm_at)
+    if made.compacts:
+        made.remove_after_s = Random(calm_at + 8).choice((0.0, 10.0, 60.0, 180.0))
+        made.archivers = Random(calm_at + 9).choice((1, 1, 2))
     return made
 
 

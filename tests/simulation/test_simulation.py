@@ -44,7 +44,7 @@ MISHAPS = {
     "a ledger of few events", "time in a ledger: owner", "time in a ledger: lost",
     "time in a ledger: over", "time in a ledger: paused", "time in a ledger: building",
     "an edited job begins", "a moved job goes elsewhere", "a batch is replaced", "a job is kept",
-    "a compacted batch is read", "a compacted batch is deleted",
+    "a compacted batch is read", "a compacted batch is deleted", "forged: compacted",
 }  # fmt: skip
 
 

@@ -75,8 +75,10 @@ class Trouble:
         self._world.later(lambda: self._world.start_scheduler(number))
 
     def _kill_archiver(self) -> None:
-        self._world.archiver.crash()
-        self._world.later(self._world.start_archiver)
+        archivers = self._world.archivers
+        number = self._random.randrange(len(archivers)) if len(archivers) > 1 else 0
+        archivers[number].crash()
+        self._world.later(lambda: self._world.start_archiver(number))
 
     def _kill_notifier(self) -> None:
         if self._world.notifier is not None:
@@ -121,8 +123,17 @@ class Trouble:
             broker.stand_still()
         else:
             lost = self._random.choice((0, 0, 1, 1, 2, 5))
-            broker.crash(0 if self._world.scenario.compacts else lost)
+            broker.crash(lost if self._may_lose(lost) else 0)
         self._world.later(broker.come_up)
+
+    def _may_lose(self, count: int) -> bool:
+        """May the broker lose so many? Once it removes events, what moved them is on its disk."""
+        broker = self._world.broker
+        end = broker.stored.last_seq
+        since = broker.clock - self._world.scenario.remove_after_s
+        return not self._world.scenario.compacts or all(
+            recorded.time > since for recorded in broker.stored.between(end - count, end)
+        )
 
     def _stall_reader(self) -> None:
         """The broker drops what delivers to one reader. Its process stays connected."""

@@ -80,7 +80,7 @@ class World:
         self._idle: set[IdleNode] = set()
         self._deadline = self.scenario.calm_at + PATIENCE_S + self.scenario.work_s
         self.people = People(self)
-        self.archiver = ArchiverProcess(self, "archiver")
+        self.archivers = [self._new_archiver(number) for number in range(self.scenario.archivers)]
         self.mailboxes = Mailboxes(self)
         self.notifier = NotifierProcess(self, "notifier") if seed % NOTIFIED_EVERY == 0 else None
         self.broker.on_append.append(self.mailboxes.appended)
@@ -139,8 +139,9 @@ class World:
 
     def ended(self, process: ServiceProcess) -> None:
         """A service ended by itself, or was told to: its supervisor starts it again."""
-        if process is self.archiver:
-            self.later(self.start_archiver)
+        for number, archiver in enumerate(self.archivers):
+            if process is archiver:
+                self.later(partial(self.start_archiver, number))
         if process is self.notifier:
             self.later(self.start_notifier)
         for number, scheduler in enumerate(self.schedulers):
@@ -175,10 +176,13 @@ class World:
         if not self.schedulers[number].alive:
             self.schedulers[number] = self._new_scheduler(number)
 
-    def start_archiver(self) -> None:
-        """Start the archiver, unless it runs."""
-        if not self.archiver.alive:
-            self.archiver = ArchiverProcess(self, "archiver")
+    def start_archiver(self, number: int) -> None:
+        """Start an archiver, unless it runs."""
+        if not self.archivers[number].alive:
+            self.archivers[number] = self._new_archiver(number)
+
+    def _new_archiver(self, number: int) -> ArchiverProcess:
+        return ArchiverProcess(self, f"archiver{number + 1}" if number else "archiver")
 
     def start_notifier(self) -> None:
         """Start the notifier, if this world has one and it does not run."""
@@ -258,7 +262,7 @@ class World:
     @property
     def services(self) -> list[ServiceProcess]:
         """Those of the head, living or dead."""
-        return [*self.schedulers, self.archiver, *([self.notifier] if self.notifier is not None else [])]
+        return [*self.schedulers, *self.archivers, *([self.notifier] if self.notifier is not None else [])]
 
     def _calm_down(self) -> None:
         """Whatever is broken is mended, and stays so."""
@@ -269,7 +273,8 @@ class World:
         self.broker.files.is_full = False
         for number in range(len(self.schedulers)):
             self.start_scheduler(number)
-        self.start_archiver()
+        for number in range(len(self.archivers)):
+            self.start_archiver(number)
         self.start_notifier()
         for computer in self.scenario.computers:
             computer.broken = False
