@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from math import inf
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -17,8 +19,16 @@ from distribute.core.ids import BatchId
 from distribute.core.recorded import Recorded
 from distribute.core.specs import After
 from distribute.core.state import State
+from distribute.ports import Cluster
 from distribute.testing import builders as make
-from distribute_services.archiver.compacting import Wish, closed_batch, remove_archived, store_archive
+from distribute.whole_log import WholeLog
+from distribute_services.archiver.compacting import (
+    Wish,
+    closed_batch,
+    compact,
+    remove_archived,
+    store_archive,
+)
 from distribute_services.archiver.logic import Backlog
 from unit.core.test_packing import lab_with_ended_batch
 
@@ -119,6 +129,56 @@ async def test_nothing_is_removed_that_no_archive_has(tmp_path: Path, *, is_ther
     with pytest.raises(IntegrityError):
         await remove_archived(cluster, named)
     assert cluster.log.stored.between(0, 9) == before
+
+
+async def test_a_batch_is_not_compacted_without_what_an_older_archive_of_its_name_had(tmp_path: Path) -> None:
+    """Else nobody would look for that archive any more, even if a backup of it were restored."""
+    cluster = MemoryCluster(tmp_path)
+    moved = await stored(cluster)
+    await remove_archived(cluster, moved)
+    assert isinstance(moved.event, Compacted)
+    await cluster.say(make.deleted(), make.submitted(make.batch(1)), make.kill_requested())
+    state = State()
+    apply(state, cluster.log.stored.get(5))
+    whole = cast(
+        Cluster, SimpleNamespace(log=WholeLog(cluster.log, lambda: cluster.store), store=cluster.store)
+    )
+    assert (await store_archive(whole, state.batches[SWEEP])).events == 6
+    (tmp_path / "inputs" / moved.event.archive).unlink()
+    with pytest.raises(Refused, match="the archive of an older batch of this name is damaged or gone"):
+        await store_archive(whole, state.batches[SWEEP])
+
+
+async def test_of_two_archivers_the_slower_one_answers_as_the_faster_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster, state, other = MemoryCluster(tmp_path), State(), State()
+    both_stored, one_puts, get_input = asyncio.Barrier(2), asyncio.Lock(), cluster.store.get_input
+    put_input = cluster.store.put_input
+
+    async def put_alone(path: Path, sha256: str) -> None:
+        async with one_puts:
+            await put_input(path, sha256)
+
+    async def get_together(sha256: str, path: Path) -> None:
+        await get_input(sha256, path)
+        await both_stored.wait()
+
+    monkeypatch.setattr(cluster.store, "put_input", put_alone)
+    monkeypatch.setattr(cluster.store, "get_input", get_together)
+    first = make.submitted(make.batch(1))
+    ends = {"submission": first.id}
+    await cluster.say(
+        first, make.kill_requested(), make.completed(state="killed", **ends), make.batch_archived(**ends)
+    )
+    for recorded in cluster.log.stored.between(0, 9):
+        apply(state, recorded)
+        apply(other, recorded)
+    wish = Wish(SWEEP, inf, "jane")
+    both = (compact(cluster, each, wish, lambda: 2e9, make.new_id) for each in (state, other))
+    faster, slower = await asyncio.gather(*both)
+    assert faster == slower
+    assert cluster.log.stored.last_seq == faster[1] == 5
 
 
 @pytest.mark.parametrize("payload", [b"", b"{}", b"[]", b'{"namespace":"","batch":"x"}'])
