@@ -9,7 +9,7 @@ from distribute.client.control import delete
 from distribute.client.documents import BatchDocument
 from distribute.client.retrying import retry
 from distribute.core import events as ev
-from distribute.core.errors import DistributeError, Refused
+from distribute.core.errors import DistributeError, IntegrityError, Refused
 from distribute.core.ids import BatchId
 from distribute.core.projections.story import BatchStory
 from distribute.core.state import State
@@ -31,6 +31,8 @@ async def compact_all(visit: Visit) -> None:
     for batch in await closed_batches(visit.queries, now):
         try:
             await _compact(visit, batch, now)
+        except IntegrityError as error:
+            require(False, f"no archive is ever lost: {error}")
         except DistributeError as error:
             visit.note(f"{type(error).__name__}: {error}")
 
