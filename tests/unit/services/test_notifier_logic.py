@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from distribute.core.batch_record import changing_pieces, fixed_pieces, seal
+from distribute.core.errors import LogReplaced
 from distribute.core.events import Event
 from distribute.core.manifest import Outputs
 from distribute.core.packing import pack
@@ -305,3 +306,12 @@ def test_the_end_of_a_batch_is_told_whose_jobs_never_ended_but_were_given_back()
     letter = notifier.take()
     assert letter is not None
     assert [notice.facts["core_hours"] for notice in letter.notices] == [0.0]
+
+
+def test_a_notifier_that_reads_while_events_are_removed_reads_anew() -> None:
+    late = Recorded(4, 1.0, make.compacted(2))
+    with pytest.raises(LogReplaced, match="they were removed while the log was read"):
+        Outbox(State(), [], catch_up_to=3).deliver(late)
+    again = Outbox(State(), [], catch_up_to=4)
+    again.deliver(late)
+    assert again.state.misfits == 1
