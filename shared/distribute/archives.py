@@ -107,43 +107,47 @@ class Archives:
             yield None if file is None else SavedLog(file)
 
     async def _file(self, moved: Moved, folder: Path) -> SavedFile | None:
-        passed_by: list[tuple[Compacted, str]] = []
+        lost: list[tuple[Naming, str]] = []
         for naming in moved.namings:
+            why = await self._why_refused(naming)
+            if why is not None:
+                _log.warning("%s", _does_not_count(naming.event, why))
+                continue
             try:
-                await self._check_order(naming)
                 file = await fetch_archive(self._store(), naming.event, folder)
             except IntegrityError as error:
-                passed_by.append((naming.event, str(error)))
+                lost.append((naming, str(error)))
             else:
-                for event, why in passed_by:
-                    _log.warning("%s", _does_not_count(event, why))
+                for other, why in lost:
+                    _log.warning("%s", _does_not_count(other.event, why))
                 return file
-        event, why = passed_by[0]
-        if await self._is_deleted(moved.batch):
-            _log.warning("%s; what happened to %s is left out", _gone(event, why), moved.batch)
-        elif await self._lacks_beginning(moved.batch):
+        if lost:
+            await self._do_without(*lost[0])
+        return None
+
+    async def _do_without(self, naming: Naming, why: str) -> None:
+        """Log that an archive is not there. Raises `IntegrityError` if somebody needs it."""
+        event, batch = naming.event, naming.event.scope
+        deleted = await self._stream.last(batch, "deleted")
+        if deleted is not None and deleted.seq > naming.seq:  # its name can be used again
+            _log.warning("%s; what happened to %s is left out", _gone(event, why), batch)
+        elif await self._lacks_beginning(batch):
             raise IntegrityError(_gone(event, why))
         else:
             _log.warning("%s", _does_not_count(event, why))
-        return None
 
-    async def _check_order(self, naming: Naming) -> None:
-        """Raise `IntegrityError` if the fold refuses it: events of the batch follow those that it names."""
+    async def _why_refused(self, naming: Naming) -> str | None:
+        """Why the fold refuses it: other events of the batch follow those that it names. None: they don't."""
         event = naming.event
         if not naming.is_possible:
-            raise IntegrityError("there can't be such events")
+            return "there can't be such events"
         between = self._stream.follow(after=event.last_seq, only=Only(batch=event.scope), until=naming.seq)
         async with aclosing(between) as reading:
             async for records in reading:
                 if records[0].seq < naming.seq:
-                    raise IntegrityError(f"event {records[0].seq} is not one of those that it names")
-                return
-
-    async def _is_deleted(self, batch: BatchId) -> bool:
-        """Was the batch deleted that was compacted last? Its name can be used again."""
-        moved = await self._stream.last(batch, "compacted")
-        deleted = await self._stream.last(batch, "deleted")
-        return moved is not None and deleted is not None and deleted.seq > moved.seq
+                    return f"event {records[0].seq} is not one of those that it names"
+                break
+        return None
 
     async def _lacks_beginning(self, batch: BatchId) -> bool:
         """Were events of a batch removed from the stream? Then its first there is no submission."""

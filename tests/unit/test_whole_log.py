@@ -106,6 +106,15 @@ async def test_an_archive_does_not_count_if_the_fold_refuses_the_event_that_name
     assert await read(log, Only()) == await read(cluster.log, Only())
 
 
+async def test_a_name_that_is_used_again_needs_no_lost_archive_whatever_is_forged(tmp_path: Path) -> None:
+    cluster = MemoryCluster(tmp_path)
+    log, _ = await compacted_log(cluster, make.deleted(), make.submitted(SWEEP))
+    for archive in (tmp_path / "inputs").iterdir():
+        archive.unlink()
+    await cluster.say(make.compacted(4, SWEEP, archive="0" * 64))
+    assert [recorded.seq for recorded in await read(log, OURS)] == [3, 4, 5, 6]
+
+
 async def test_who_reads_while_a_batch_is_compacted_reads_on_until_events_are_removed(tmp_path: Path) -> None:
     cluster = MemoryCluster(tmp_path)
     await cluster.say(make.submitted(SWEEP), make.kill_requested(SWEEP))
