@@ -17,6 +17,7 @@ import pytest
 
 from distribute_services.node_runner.keeper import procfs
 from distribute_services.node_runner.owner import logind as logind_module
+from distribute_services.node_runner.owner import system_bus
 from distribute_services.node_runner.owner.activity import Desktop
 from distribute_services.node_runner.owner.logind import Logind
 from distribute_services.node_runner.owner.sensor import Sensor
@@ -183,6 +184,19 @@ async def test_logind_says_which_desktops_are_idle(tmp_path: Path, monkeypatch: 
         client = Logind()
         assert await client.desktops() == (Desktop(idle=True, since=5.0), Desktop(idle=False, since=None))
         await client.close()
+
+
+@needs_a_bus
+async def test_the_sensor_asks_logind_once_the_computer_has_a_bus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DBUS_SYSTEM_BUS_ADDRESS", raising=False)
+    monkeypatch.setattr(system_bus, "_SOCKET", tmp_path / "none")
+    sensor = Sensor(nobody)
+    assert "logind" not in (await sensor.read()).sources
+    async with bus(tmp_path, monkeypatch), logind("type=x11 idle=1 since=5000000"):
+        assert "logind" in (await sensor.read()).sources
+        await sensor.close()
 
 
 @needs_a_bus

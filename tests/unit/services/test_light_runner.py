@@ -22,8 +22,10 @@ NOT_NEEDED = {
     "aiohttp",
     "distribute.client.pull",  # for a job that wants what others left
     "distribute.core.state",  # the scheduler's
+    "distribute.results.outputs",
     "distribute.saved",  # for readers of compacted batches
     "distribute_services.node_runner.keeper.server",
+    "jeepney",  # for logind, where there is a bus of the system
     "jinja2",
     "nats.js.api",
     "pathspec",

@@ -15,7 +15,6 @@ from distribute.core.recipe import SAVE
 from distribute.host import CannotStart, Exit, Figures, FoundBuild, Kept, Pause, Presence, SetAside, Unit
 from distribute.ports import Cluster
 from distribute.results.last_lines import last_lines
-from distribute.results.outputs import collect, collect_build, nothing
 from distribute_services.node_runner.disk.own_folder import OwnFolder
 from distribute_services.node_runner.disk.pristine import changed_since, complaint
 from distribute_services.node_runner.disk.workspace import EXIT_FILE, Workspace, results_of
@@ -233,6 +232,8 @@ class Computer:
 
     async def collect(self, unit: Unit, place: Place) -> Outputs | None:
         """As `Host.collect`."""
+        from distribute.results.outputs import collect, collect_build, nothing  # a runner at rest needs none
+
         node, workspace = self._options.name, place.workspace
         match unit.of:
             case JobId():

@@ -9,14 +9,18 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from distribute.host import Presence
 from distribute_services.node_runner.keeper import procfs
 from distribute_services.node_runner.owner import inputs
-from distribute_services.node_runner.owner.activity import Activity, Reading
+from distribute_services.node_runner.owner.activity import Activity, Desktop, Reading
 from distribute_services.node_runner.owner.load import OthersLoad
-from distribute_services.node_runner.owner.logind import Logind
+from distribute_services.node_runner.owner.system_bus import has_system_bus
 from distribute_services.node_runner.owner.terminals import Terminals
+
+if TYPE_CHECKING:
+    from distribute_services.node_runner.owner.logind import Logind
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +45,7 @@ class Sensor:
 
         self._activity = Activity()
         self._terminals = Terminals(of_jobs)
-        self._logind = Logind()
+        self._logind: Logind | None = None
         self._devices_at = -math.inf
         self._devices: list[inputs.Device] = []
         self._load = OthersLoad(own) if measures_load else None
@@ -57,7 +61,7 @@ class Sensor:
             if now - self._devices_at >= LOOKS_FOR_DEVICES_EVERY_S:
                 self._devices, self._devices_at = inputs.devices(), now
             counters, unseen = inputs.read(self._devices)
-            desktops = await self._logind.desktops()
+            desktops = await self._desktops()
             reading = Reading(self._terminals.read(), counters, tuple(unseen), desktops)
             presence = self._activity.read(reading, now=time.monotonic(), time=time.time())
             self._note(presence)
@@ -67,7 +71,18 @@ class Sensor:
 
     async def close(self) -> None:
         """Close the connection to logind."""
-        await self._logind.close()
+        if self._logind is not None:
+            await self._logind.close()
+
+    async def _desktops(self) -> tuple[Desktop, ...] | None:
+        """As `Logind.desktops`. A server without a system's bus does without what asks there, 1 MB."""
+        if self._logind is None:
+            if not has_system_bus():
+                return None
+            from distribute_services.node_runner.owner.logind import Logind
+
+            self._logind = Logind()
+        return await self._logind.desktops()
 
     def _note(self, presence: Presence) -> None:
         """Log what shows the owner's use, once and after each change."""
