@@ -205,6 +205,8 @@ class Keeper:
         """Do what is due."""
         now = time.monotonic()
         self.pausing.act(now)
+        if self._wakes and self._wakes[0][0] <= now:
+            self.reap()  # a cgroup for what has just ended would cost more than its start
         while self._wakes and self._wakes[0][0] <= now:
             at, _, unit = heapq.heappop(self._wakes)
             if unit.wakes_at == at and self.units.get(unit.name) is unit:
