@@ -31,6 +31,7 @@ from distribute_services.node_runner.disk.files import (
     remove_folder,
 )
 from distribute_services.node_runner.disk.private_copies import PrivateCopies, copy_out, unlock_below
+from distribute_services.node_runner.disk.untouched import FOLDER_MODE, can_drop_output, is_untouched
 from distribute_services.node_runner.keeper.view import View
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,6 @@ EXIT_FILE = "exit.json"
 """In the slot of a workspace: how its unit ended. The keeper writes it for the time after its own end."""
 
 _MAX_SPARE = 64
-_FOLDER_MODE = 0o755
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,13 +178,15 @@ class Workspaces:
         await remove_folder(workspace.save)
         return workspace
 
-    async def remove(self, workspace: Workspace) -> None:
+    async def remove(self, workspace: Workspace, *, untouched: bool = False) -> None:
         """Remove a workspace, and everything in it.
 
         If it is as empty as when it was made, keep it for the next job: on ext4, making and removing its
-        folders takes 500 µs, and checking them 25 µs.
+        folders takes 500 µs, and checking them 25 µs. `untouched`: that was checked after the end of its
+        processes.
         """
-        if len(self._spare) < _MAX_SPARE and _is_untouched(workspace):
+        is_as_new = untouched or is_untouched(workspace.slot)
+        if is_as_new and len(self._spare) < _MAX_SPARE and can_drop_output(workspace.stdout):
             self._spare.append(replace(workspace, view=None))
             return
         if workspace.below is not None:
@@ -267,7 +269,7 @@ async def results_of(workspace: Workspace) -> Path:
 def _lay_out(workspace: Workspace, recipe: Recipe, cached: dict[str, Path]) -> None:
     """Make the folders and copy the files. A build may have left anything at their paths."""
     with disk_errors(workspace.folder):
-        workspace.folder.chmod(_FOLDER_MODE)
+        workspace.folder.chmod(FOLDER_MODE)
         more = (workspace.folder / name for name in recipe.folders)
         for path in (workspace.input, workspace.save, *more):
             _make_place(path)
@@ -350,17 +352,17 @@ def _make_place(path: Path) -> None:
     if path.is_symlink() or not path.is_dir():
         _clear(path)
         path.mkdir(parents=True)
-    path.chmod(_FOLDER_MODE)
+    path.chmod(FOLDER_MODE)
 
 
 def _make_folder(path: Path) -> None:
     path.mkdir()
-    path.chmod(_FOLDER_MODE)  # whatever the umask; other users can't pass the root folder
+    path.chmod(FOLDER_MODE)  # whatever the umask; other users can't pass the root folder
 
 
 def _clear(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
-        path.chmod(_FOLDER_MODE)  # it and folders in it may allow no changes
+        path.chmod(FOLDER_MODE)  # it and folders in it may allow no changes
         unlock_below(path)
         shutil.rmtree(path)
     else:
@@ -370,30 +372,3 @@ def _clear(path: Path) -> None:
 def _needs_nothing(recipe: Recipe) -> bool:
     """Does its process find only the folders that every job finds?"""
     return not (recipe.files or recipe.trees or recipe.folders) and recipe.shell is None
-
-
-def _is_untouched(workspace: Workspace) -> bool:
-    """Is the workspace as it was made for a job without files? Removes its output file."""
-    slot = str(workspace.slot)  # as text: twenty Path objects for each job are slow
-    folders = {
-        slot: {"job", "stdout"},
-        f"{slot}/job": {INPUT, SAVE},
-        f"{slot}/job/{INPUT}": set(),
-        f"{slot}/job/{SAVE}": set(),
-    }
-    try:
-        for path, names in folders.items():
-            mode = os.lstat(path).st_mode
-            if not stat.S_ISDIR(mode) or mode & 0o7777 != _FOLDER_MODE:
-                return False
-            if not names.issuperset(os.listdir(path)):  # noqa: PTH208
-                return False
-        if os.path.lexists(f"{slot}/stdout") and _is_used(os.lstat(f"{slot}/stdout")):
-            workspace.stdout.unlink()
-    except OSError:
-        return False
-    return True
-
-
-def _is_used(output: os.stat_result) -> bool:
-    return output.st_size > 0 or output.st_nlink > 1 or not stat.S_ISREG(output.st_mode)

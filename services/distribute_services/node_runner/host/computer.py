@@ -30,7 +30,14 @@ from distribute_services.node_runner.host.lending import Lent
 from distribute_services.node_runner.host.mpi import mpi_settings
 from distribute_services.node_runner.host.notes import Found, attempts_left
 from distribute_services.node_runner.host.pause_group import let_in
-from distribute_services.node_runner.host.places import Place, Running, exit_of, note_of, outside_of
+from distribute_services.node_runner.host.places import (
+    Place,
+    Running,
+    exit_of,
+    left_nothing,
+    note_of,
+    outside_of,
+)
 from distribute_services.node_runner.host.refusals import explained, reason_of
 from distribute_services.node_runner.host.run_as import job_user
 from distribute_services.node_runner.host.software import build_key
@@ -232,6 +239,8 @@ class Computer:
 
     async def collect(self, unit: Unit, place: Place) -> Outputs | None:
         """As `Host.collect`."""
+        if isinstance(unit.of, JobId) and left_nothing(unit, place):
+            return None
         from distribute.results.outputs import collect, collect_build, nothing  # a runner at rest needs none
 
         node, workspace = self._options.name, place.workspace

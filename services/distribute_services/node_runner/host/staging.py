@@ -190,7 +190,7 @@ class Staging:
                 if place.unit is not None:
                     (place.workspace.slot / EXIT_FILE).unlink(missing_ok=True)
                 if not place.is_build:
-                    await self._workspaces.remove(place.workspace)
+                    await self._workspaces.remove(place.workspace, untouched=place.untouched)
                 await place.lease.aclose()
             finally:
                 self._attempts.discard(place)
