@@ -39,7 +39,7 @@ from distribute.core.packing import named_by_nodes
 from distribute.core.slices import at_once
 from distribute.core.state import BatchState, FailureRecord, JobKey, NodeState, State, Usage
 
-VERSION = 13
+VERSION = 14
 
 T = TypeVar("T")
 

@@ -214,6 +214,7 @@ SAMPLES: dict[str, Event] = {
     "assigned-timeout_s": ev.Assigned(
         **_by(ev.SCHEDULER), **ATTEMPT, cpus=4, submission=SUBMISSION, submitted_seq=1234, timeout_s=7200.0
     ),
+    "assigned-beside": ev.Assigned(**_by(ev.SCHEDULER), **ATTEMPT, cpus=4, beside=(SUBMISSION,)),
     "claimed": ev.Claimed(**_by("ws07"), **ATTEMPT),
     "started": ev.Started(**_by("ws07"), **ATTEMPT),
     "finished": ev.Finished(

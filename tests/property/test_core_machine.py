@@ -22,6 +22,7 @@ from distribute.core.ids import Guarded, JobId
 from distribute.core.invariants import check, check_agenda
 from distribute.core.manifest import Outputs
 from distribute.core.recorded import Recorded, guard_behind, guard_scope
+from distribute.core.replacing import goes_on
 from distribute.core.slices import at_once
 from distribute.core.specs import Resources
 from distribute.core.state import ENDED, BatchState, JobKey, State, Status
@@ -243,14 +244,21 @@ class LabMachine(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(BATCHES), count=st.integers(1, 4), has_last_job=st.booleans(), data=st.data())
     def replace(self, name: str, count: int, has_last_job: bool, data: st.DataObject) -> None:
-        """A kept job is as it was; every other job of the batch waits."""
+        """A kept job is as it was, and what runs goes on; every other job of the batch waits."""
         batch = self.batch(name)
-        if batch is None or batch.end is None or batch.active or batch.unarchived:
+        if batch is None or batch.unarchived or not all(goes_on(batch, row) for row in batch.active):
             return
+        running = {batch.names[row] for row in batch.active}
+        if batch.last_row in batch.active or not running <= {f"j{number}" for number in range(count)}:
+            return
+        if has_last_job and f"j{count - 1}" in running:
+            return
+        if batch.end is None:
+            self.write(make.held(batch.id))
         done = {batch.names[row] for row in rows_with(batch, Status.SUCCEEDED) if row not in batch.missing}
         jobs = [make.job(f"j{number}") for number in range(count)]
         spec = make.batch(jobs, batch=name, last_job=jobs[-1].name if has_last_job else None)
-        kept = data.draw(st.sets(st.sampled_from([job.name for job in jobs])))
+        kept = data.draw(st.sets(st.sampled_from([job.name for job in jobs]))) | running
         self.write(make.submitted(marked(spec, kept), replaces=batch.submission))
         found = self.state.batches[batch.id]
         assert found.submission != batch.submission
@@ -258,6 +266,9 @@ class LabMachine(RuleBasedStateMachine):
             if found.status[row] == Status.SUCCEEDED:
                 assert job in kept & done
                 assert found.attempts[row] == batch.attempts[batch.rows[job]]
+            elif job in running:
+                assert found.status[row] == Status.RUNNING
+                assert found.active[row].assigned_at == batch.active[batch.rows[job]].assigned_at
             else:
                 assert (found.status[row], found.attempts[row]) == (Status.QUEUED, 0)
                 assert job not in kept & done or row == found.last_row

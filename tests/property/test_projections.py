@@ -88,9 +88,10 @@ def sensible(state: State, spec: BatchSpec) -> list[Event]:
         said.append(make.build_collected("n2", spec, submission=batch.submission, succeeded=False))
     if batch.end is not None:
         said += [make.deleted(spec), make.retry_requested(spec), make.batch_archived(spec)]
+    if batch.end is not None or batch.holding is not None:
         kept = marked(spec, frozenset(batch.names[batch.under_seq % 2 :]))
         said += [make.submitted(one, replaces=batch.submission) for one in (spec, kept)]
-    else:
+    if batch.end is None:
         said += [
             make.edited(spec, retries=batch.attempts[0], jobs=(batch.names[0],)),
             make.edited(spec, cpus=2),
@@ -233,10 +234,11 @@ class Readers:
                 pass
 
     def kept_by(self, event: ev.Submitted | ev.Deleted) -> set[JobId]:
-        """The jobs that a submission keeps: those that have succeeded already."""
+        """The jobs that a submission keeps: those that have succeeded already, or run."""
         batch = self.truth.batches.get(event.scope)
-        rows = rows_with(batch, Status.SUCCEEDED) if batch is not None else ()
-        return {batch.job_id(row) for row in rows} if batch is not None else set()
+        if batch is None:
+            return set()
+        return {batch.job_id(row) for row in (*rows_with(batch, Status.SUCCEEDED), *batch.taken_over)}
 
     def is_marked(self, job: JobId, course: Course) -> bool:
         """Does the submission say that it keeps the job?"""

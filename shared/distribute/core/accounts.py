@@ -61,6 +61,16 @@ def give_back(state: State, batch: BatchState, row: int, attempt: Attempt, held_
     charge(usage, attempt.cpus, held_s, state.time)
 
 
+def take_over(state: State, before: BatchState, batch: BatchState) -> None:
+    """Have the nodes' attempts at jobs that a batch took over named by their rows in it."""
+    for name in {attempt.node for attempt in before.active.values()}:
+        node = state.nodes.get(name)
+        for keys in (node.attempts, node.dropped) if node is not None else ():
+            old = {key for key in keys if key.batch == before.id}
+            keys -= old
+            keys |= {JobKey(batch.id, batch.rows[before.names[key.row]]) for key in old}
+
+
 def held_s(attempt: Attempt, time: float, finished: ev.Finished | None) -> float:
     """The seconds for which an attempt held its resources.
 

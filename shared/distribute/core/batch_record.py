@@ -47,7 +47,7 @@ _NAMES_END = "\0"
 
 _FIXED = (
     "seq", "first_seq", "submission", "user", "kind", "matrix_user", "notify", "submitted_at", "needs_build",
-    "ran_at",
+    "ran_at", "continues",
 )  # fmt: skip
 _SHOWN = tuple(name for name in _FIXED if name in SHOWN)
 """Those of them that lists show of a packed batch."""
@@ -57,7 +57,7 @@ _PLAIN = (
     "limits", "loosest_max_running", "edited",
 )  # fmt: skip
 _BY_NODE = ("building", "build_failed", "build_lines", "build_kept")
-_SETS = ("inexcusable", "forgiven", "built_on")
+_SETS = ("inexcusable", "forgiven", "built_on", "taken_over")
 _MAPS = (
     "unarchived",
     "failures",
@@ -191,7 +191,7 @@ def loading(fixed: Record, changing: Record) -> Generator[None, None, BatchState
     fields["limits"] = _load_limits(fields["limits"])
     fields["edited"] = fields["edited"] and Edit(*fields["edited"])
     fields["killed"] = _load_kill(fields["killed"])
-    fields["notify"] = tuple(fields["notify"])
+    fields["notify"], fields["continues"] = tuple(fields["notify"]), tuple(fields["continues"])
     fields["holding"] = None if fields["holding"] is None else Holding(*fields["holding"])
     fields["killed_rows"] = _load_kills(fields["killed_rows"])
     batch = BatchState(
@@ -231,7 +231,8 @@ def load_packed(fixed: Record, changing: Record) -> PackedBatch | None:
         limits=_load_limits(plain["limits"]),
         fixed=fixed,
         changing=changing,
-        **{name: found[name] for name in _SHOWN},
+        **{name: found[name] for name in _SHOWN if name != "continues"},
+        continues=tuple(found["continues"]),
         **{name: plain[name] for name in ("under_seq", "priority", "end", "end_reason", "finished_at")},
     )
 
@@ -249,6 +250,7 @@ def load_compacted(found: Json) -> CompactedBatch:
         | {
             "id": BatchId(*found["id"]),
             "counts": tuple(found["counts"]),
+            "continues": tuple(found["continues"]),
             "killed": _load_kill(found["killed"]),
             "limits": _load_limits(found["limits"]),
         }

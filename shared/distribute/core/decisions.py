@@ -64,7 +64,7 @@ class Decisions:
             **self.stamp(because_of),
             **batch.attempt_id(row)._asdict(),
             node=batch.active[row].node,
-            submission=batch.submission,
+            submission=batch.submission_of(row),
             reason=reason,
         )
         self.add(event, Guard(batch.job_seq[row], batch.seq))
@@ -78,7 +78,7 @@ class Decisions:
             **self.stamp(batch.cause),
             **batch.attempt_id(row)._asdict(),
             node=attempt.node,
-            submission=batch.submission,
+            submission=batch.submission_of(row),
             by=kill.by if kill is not None else moved_by,
             whole_batch=batch.killed is not None or batch.end is not None,
             moved=True if moved_by is not None else None,

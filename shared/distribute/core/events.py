@@ -75,8 +75,8 @@ class Submitted(BatchEvent):
 
     `ran_at`: it ran elsewhere. Nothing here will run it; the person brings in what became of its jobs
     (`collected`). None: this cluster runs it.
-    `replaces`: the id of the submission of the batch that has its name, is over, and goes. Of that, the jobs
-    stay that are `kept`, with how they ended and what they left.
+    `replaces`: the id of the submission of the batch that has its name, is over or held, and goes. Of that,
+    the jobs stay that are `kept`, with how they ended and what they left; those of them that run go on.
     """
 
     type: Literal["submitted"] = "submitted"
@@ -138,6 +138,7 @@ class Assigned(JobEvent):
     fields. `limited`: the batch has `max_running`, so the guard covers all its assignments (`guard_scope`).
     `last`: the job runs when all others of its batch are over, so the guard covers everything under it.
     `timeout_s`: a person's, instead of that of the specification; 0: the job has none.
+    `beside`: earlier submissions of the batch, of which attempts go on: it replaced them while they ran.
     """
 
     type: Literal["assigned"] = "assigned"
@@ -150,6 +151,7 @@ class Assigned(JobEvent):
     limited: Literal[True] | None = None
     last: Literal[True] | None = None
     timeout_s: EditedTimeout | None = None
+    beside: tuple[Id, ...] | None = None
 
 
 class Claimed(JobEvent):

@@ -83,6 +83,7 @@ def _apply_to_batch(state: State, recorded: Recorded, event: BatchEvent | BuildE
     batch = state.batch_of(event) or unpack(state, event.batch_id)
     if batch is None and (compacted := state.compacted.get(event.batch_id)) is not None:
         return _apply_to_compacted(state, compacted, recorded)
+    before = batch
     batch, misfit = advance(batch, recorded)
     if misfit is not None:
         return misfit
@@ -93,23 +94,24 @@ def _apply_to_batch(state: State, recorded: Recorded, event: BatchEvent | BuildE
                 node.builds.add(event.batch_id)
         case ev.Submitted():
             assert batch is not None, "a submission that fits makes a batch"
-            if event.replaces is not None:
+            if before is not None:
                 accounts.forget_batch(state, batch.id)
+                accounts.take_over(state, before, batch)
                 state.waits.pop(batch.id, None)
             state.batches[batch.id] = batch
             waits.fold_submission(state, batch, recorded.time)
         case ev.Completed() | ev.RetryRequested():
             assert batch is not None, "it fits"
-            waits.fold_event(state, event, batch.submission, recorded.time)
+            waits.fold_event(state, event, batch.submissions, recorded.time)
         case ev.Compacted():
             assert batch is not None, "it fits"
             del state.batches[batch.id]
             state.compacted[batch.id] = compacted_as(batch)
             accounts.forget_batch(state, batch.id)
         case ev.Deleted():
-            submission = state.batches[event.scope].submission
+            submissions = state.batches[event.scope].submissions
             _delete(state, recorded)
-            waits.fold_event(state, event, submission, recorded.time)
+            waits.fold_event(state, event, submissions, recorded.time)
         case _:
             pass
     return None
@@ -121,7 +123,7 @@ def _apply_to_compacted(state: State, batch: CompactedBatch, recorded: Recorded)
     misfit = misfit_of_compacted(batch, event)
     if isinstance(event, ev.Deleted) and misfit is None:
         del state.compacted[batch.id]
-        waits.fold_event(state, event, batch.submission, recorded.time)
+        waits.fold_event(state, event, batch.submissions, recorded.time)
     else:
         state.compacted[batch.id] = replace(batch, under_seq=recorded.seq)
     return misfit

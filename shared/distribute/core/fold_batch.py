@@ -67,7 +67,7 @@ def advance(batch: BatchState | None, recorded: Recorded) -> Advanced:
             misfit = replacing.why_not(batch, event)
             if misfit is not None:
                 return Advanced(batch, misfit)
-            return Advanced(replacing.with_kept(_submit(event, seq, time), event.spec, batch), None)
+            return Advanced(replacing.with_kept(_submit(event, seq, time), event, batch), None)
         case ev.BatchEvent():
             batch.last_seq = seq
             misfit = _apply(batch, before, time, event)

@@ -131,6 +131,9 @@ def _not_continuing(batch: BatchState, row: int, attempt: Attempt | None, event:
         case "job_archived":
             unarchived = batch.unarchived.get(row)
             last = unarchived.id if unarchived is not None else None
+        case "stop_ordered" | "released" if attempt is not None and attempt.submission is not None:
+            is_right = event.submission in {None, attempt.submission}
+            return None if is_right else "it is about another attempt, of a batch of the same name"
         case _:
             return of_another_batch(batch, event)
     if event.causation is None or event.causation == last:

@@ -36,6 +36,7 @@ class ClosedBatch:
     seq: int
     first_seq: int
     submission: str
+    continues: tuple[str, ...]
     under_seq: int
     user: str
     kind: str
@@ -53,6 +54,11 @@ class ClosedBatch:
     limits: Limits
     compacted_at: float | None = None
     archived: Literal[True] = True
+
+    @property
+    def submissions(self) -> tuple[str, ...]:
+        """As `BatchState.submissions`."""
+        return (*self.continues, self.submission)
 
 
 SHOWN = tuple(field.name for field in fields(ClosedBatch) if field.name != "archived")

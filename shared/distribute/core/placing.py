@@ -23,6 +23,7 @@ from distribute.core.moves import must_leave
 from distribute.core.overdue import Waiter
 from distribute.core.queues import Lane, Queue, Waiting
 from distribute.core.recorded import Guard
+from distribute.core.replacing import beside
 from distribute.core.state import BatchState, Shape
 from distribute.core.trials import avoids, is_probe
 
@@ -281,6 +282,7 @@ class _Round:
                 gpus=gpus,
                 submission=batch.submission,
                 submitted_seq=batch.seq,
+                beside=beside(batch),
                 limited=(is_limited and not is_last) or None,
                 last=is_last or None,
                 timeout_s=waiting.group.timeout_s,

@@ -106,6 +106,8 @@ class Attempt:
     """The person who wants its node to give it back."""
     lag_s: float = 0.0
     """The least of its node's events so far, see `outcomes.lag_s`. It is set with the first, `claimed`."""
+    submission: str | None = None
+    """The one under which it was assigned, if its batch was replaced since. None: the batch's own."""
 
     @property
     def since(self) -> float:
@@ -130,6 +132,7 @@ class BatchState:
     that of the last event under it; guards use these. `submission` is the id of its submission, and `cause`
     that of the last event of its scope. `first_seq` is where its events begin: at the submission of the first
     of the batches that replaced one another, and may have kept jobs; `seq`, if it replaced none.
+    `continues`: the submissions before its own, if it replaced a batch that was not over.
     """
 
     id: BatchId
@@ -174,6 +177,9 @@ class BatchState:
     """Since when a job of it could have been given to a node: it did not wait for itself."""
     ran_at: str | None = None
     """The system that ran it, if this cluster did not: then nothing here does."""
+    continues: tuple[str, ...] = ()
+    taken_over: set[int] = field(default_factory=set)
+    """Rows whose jobs ran when it replaced the batch before it, and went on."""
     active: dict[int, Attempt] = field(default_factory=dict)
     outcomes: Outcomes = field(default_factory=Outcomes)
     node_names: list[str] = field(default_factory=list)
@@ -232,12 +238,21 @@ class BatchState:
         """The last attempt at the job in this row."""
         return AttemptId(self.id.namespace, self.id.batch, self.names[row], self.attempts[row])
 
+    def submission_of(self, row: int) -> str:
+        """The submission under which the job in this row, which is in flight, was assigned."""
+        return self.active[row].submission or self.submission
+
     def kill_of(self, row: int) -> Kill | None:
         """Who killed the job in this row, if a person did. It may have ended by itself before that."""
         return self.killed_rows.get(row) or self.killed
 
     def kill_wanted(self, row: int) -> bool:
         return self.killed is not None or row in self.killed_rows
+
+    @property
+    def submissions(self) -> tuple[str, ...]:
+        """Its own, and those before that it continues."""
+        return (*self.continues, self.submission)
 
     @property
     def last_row(self) -> int | None:

@@ -34,8 +34,8 @@ def fold_submission(state: State, batch: BatchState, time: float) -> None:
         waits.since = time
 
 
-def fold_event(state: State, event: ev.BatchEvent, submission: str, time: float) -> None:
-    """Note what an accepted event of a batch means for those that wait for it."""
+def fold_event(state: State, event: ev.BatchEvent, submissions: tuple[str, ...], time: float) -> None:
+    """Note what an accepted event of a batch means for those that wait for one of its `submissions`."""
     batch_id = event.scope
     if isinstance(event, ev.Deleted):
         state.waits.pop(batch_id, None)
@@ -43,7 +43,7 @@ def fold_event(state: State, event: ev.BatchEvent, submission: str, time: float)
         waits, found = state.waits[waiter], state.find(waiter)
         afters = found.limits.after if found is not None else ()
         after = next((one for one in afters if one.id == batch_id), None)
-        if after is None or after.submission != submission:
+        if after is None or after.submission not in submissions:
             continue
         match event:
             case ev.Completed():
@@ -65,7 +65,7 @@ def fold_event(state: State, event: ev.BatchEvent, submission: str, time: float)
 def _end_of(state: State, after: After) -> str | None:
     """How the batch ended that is waited for; None: it is not over."""
     found = state.find(after.id)
-    if found is None or found.submission != after.submission:
+    if found is None or after.submission not in found.submissions:
         return DELETED
     return found.end
 

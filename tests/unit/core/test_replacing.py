@@ -126,7 +126,7 @@ def test_what_can_not_replace_the_batch_is_refused(fields: dict[str, Any], misfi
 def test_nothing_may_be_under_way_when_a_batch_is_replaced() -> None:
     lab = Lab(make.joined(), make.submitted(make.batch(1)))
     lab.happen(replacing(lab, make.batch(1)))
-    assert lab.state.last_misfit.endswith("the batch is not over")
+    assert lab.state.last_misfit.endswith("the batch is neither over nor held")
     lab.assign()
     lab.run("job1")
     lab.happen(make.finished("job1"))

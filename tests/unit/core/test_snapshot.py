@@ -17,6 +17,7 @@ from distribute.core.batch_record import seal, unseal
 from distribute.core.errors import IntegrityError
 from distribute.core.specs import After, GpuKind, Resources
 from distribute.core.state import BatchState, NodeState, State, Usage
+from distribute.core.work import marked
 from distribute.snapshot import VERSION, digest, dump, join_records, load, split_records
 from distribute.testing import builders as make
 
@@ -89,7 +90,16 @@ def busy_lab() -> Lab:
     _compact_one(lab)
     _hold_and_retry_some(lab)
     add_moved_jobs(lab)
+    _replace_what_runs(lab)
     return lab
+
+
+def _replace_what_runs(lab: Lab) -> None:
+    live = make.batch(batch="live")
+    lab.happen(make.submitted(live), make.assigned(of("live"), "ws2"))
+    lab.run(of("live"), "ws2")
+    before = lab.batch("live").submission
+    lab.happen(make.held(live), make.submitted(marked(live, {"job1"}), replaces=before))
 
 
 def _retry_what_a_last_job_waits_for(lab: Lab) -> None:

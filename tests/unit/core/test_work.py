@@ -133,3 +133,24 @@ def test_only_the_kept_jobs_are_marked() -> None:
     spec = marked(named("a", "b"), {"b"})
     assert [job.kept for job in spec.work.jobs] == [None, True]
     assert marked(spec, {"b"}) == spec
+
+
+def test_what_runs_goes_on_if_it_does_the_same_work_and_is_given_the_same() -> None:
+    before = named("a", "b", "c", "d")
+    jobs = [
+        make.job("a", command="old"),
+        make.job("b", command="new"),
+        make.job("c", command="old", resources=Resources(cpus=2)),
+        make.job("d", command="old", timeout_s=5.0),
+    ]
+    found = compare(make.batch(jobs), before, set(), {"a", "b", "c", "d"})
+    assert found == Comparison((), ("b", "c", "d"), (), (), going_on=("a",))
+    assert found.staying == {"a"}
+
+
+@pytest.mark.parametrize(("succeeded", "going_on"), [({"a", "b"}, ("plot",)), ({"a"}, ())])
+def test_the_last_job_goes_on_only_if_all_others_are_kept(
+    succeeded: set[str], going_on: tuple[str, ...]
+) -> None:
+    batch = named("a", "b", "plot", last_job="plot")
+    assert compare(batch, batch, succeeded, {"plot"}).going_on == going_on

@@ -8,7 +8,7 @@ from distribute.core import events as ev
 from distribute.testing import builders as make
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st
-from distribute_services.node_runner.machine.attempts import Attempt, SubmissionRef
+from distribute_services.node_runner.machine.attempts import Attempt, Standing, SubmissionRef, standing
 from unit.services.runner_kit import DONE, SWEEP, Node, event_of
 
 FIRST, SECOND = SubmissionRef("first", 10), SubmissionRef("second", 20)
@@ -121,3 +121,71 @@ def test_a_node_that_leaves_names_its_incarnation(node: Node) -> None:
     for said in (event_of(leaving), event_of(left)):
         assert isinstance(said, ev.Leaving | ev.Left)
         assert said.incarnation == "folder/1"
+
+
+# --- a batch that was replaced while it ran ---------------------------------------------------------
+
+
+def goes_on_beside(job: str = "job2", beside: tuple[str, ...] = ("first",)) -> ev.Assigned:
+    """An assignment of the second batch, in which attempts of the first go on."""
+    return assigned(SECOND, job).model_copy(update={"beside": beside})
+
+
+def test_an_attempt_goes_on_beside_those_of_the_batch_that_replaced_its_own(node: Node) -> None:
+    old = run(node, FIRST)
+    instructions = node.hear(goes_on_beside())
+    assert instructions[:2] == [do.Forget(SWEEP), do.Load(SWEEP, SECOND)]
+    assert do.Stop(old) not in instructions
+    assert list(node.machine.has) == [(*SWEEP, "job1", 1), (*SWEEP, "job2", 1)]
+    assert event_of(node.end(old)).type == "finished"
+
+
+@pytest.mark.parametrize("given", [goes_on_beside("job1"), goes_on_beside(beside=("another",))])
+def test_an_attempt_does_not_go_on_beside_the_next_at_its_job_or_if_it_is_not_named(
+    node: Node, given: ev.Assigned
+) -> None:
+    old = run(node, FIRST)
+    assert do.Stop(old) in node.hear(given)
+
+
+def test_an_attempt_that_has_not_reported_its_start_does_not_go_on(node: Node) -> None:
+    """The batch was replaced before its assignment came: only what has started goes on."""
+    old = run(node, FIRST, needs_build=True)
+    assert do.Stop(old) in node.hear(goes_on_beside())
+
+
+def test_what_went_on_is_released_by_its_own_submission(node: Node) -> None:
+    old = run(node, FIRST)
+    node.hear(goes_on_beside())
+    assert node.hear(make.released(submission=SECOND.id)) == []
+    assert node.hear(make.released(submission=FIRST.id)) == [do.Stop(old, sets_aside=True)]
+
+
+def test_a_build_is_forgotten_once_the_batch_that_replaced_its_own_is_over(node: Node) -> None:
+    old = run(node, FIRST)
+    assert node.hear(make.completed(submission=SECOND.id)) == [], "an attempt runs"
+    node.stored(node.end(old))
+    assert node.hear(make.completed(submission=SECOND.id)) == [do.Forget(SWEEP)]
+
+
+def test_a_later_runner_takes_up_attempts_of_both_batches(node: Node) -> None:
+    run(node, FIRST)
+    *_, claim = node.hear(goes_on_beside())
+    node.handle(st.Loaded(SWEEP, False))
+    node.stored(claim)
+    records = [attempt.record for attempt in node.machine.attempts.values()]
+    later = Node()
+    later.machine.take_up(records, ())
+    assert list(later.machine.has) == [(*SWEEP, "job1", 1), (*SWEEP, "job2", 1)]
+
+
+@pytest.mark.parametrize(("before", "is_known"), [(1, True), (2, False)])
+def test_the_next_attempt_at_a_job_that_went_on_is_found_behind_that_of_the_batch_before(
+    node: Node, before: int, is_known: bool
+) -> None:
+    earlier = node.record(assigned(FIRST).model_copy(update={"attempt": before}))
+    released = node.record(make.released(attempt=before, submission=FIRST.id))
+    again = node.record(assigned(SECOND).model_copy(update={"attempt": 2}))
+    assert isinstance(again.event, ev.Assigned)
+    found, _ = standing(Attempt.of(again, again.event), "ws1", [earlier, released, again])
+    assert found is (Standing.HELD if is_known else Standing.UNKNOWN)

@@ -147,6 +147,14 @@ class Attempt:
         )
         return of_this_batch and event.attempt == self.number
 
+    def goes_on_beside(self, event: ev.Assigned) -> bool:
+        """Does the attempt go on in the batch of this assignment, which replaced its own while it ran?
+
+        One that has not reported its start does not: the batch was replaced behind its assignment.
+        """
+        has_begun = self.phase not in NOT_BEGUN | {Phase.LAUNCHING}
+        return has_begun and event.beside is not None and self.submission.id in event.beside
+
     def is_not_before(self, event: ev.Assigned) -> bool:
         """Whether the assignment is of this attempt, which the log has, or of an earlier one of the batch."""
         return not self.is_detached and self.is_of_batch_of(event) and event.attempt <= self.number
@@ -184,16 +192,24 @@ class _Numbers:
     """Which assignments of one batch's job the fold accepts: see `fold_job`.
 
     An attempt has the number behind the one before, and begins once that is over. So an assignment that was
-    appended again, behind another one that took its place, does not count.
+    appended again, behind another one that took its place, does not count. The first one follows the last of
+    the batch before, if that one's went on in this, or was kept.
     """
 
     def __init__(self) -> None:
         self._last = 0
         self._at: str | None = None
+        self._before = 0
+        """The last attempt of a batch before, or 0."""
+
+    def of_another(self, event: ev.Assigned) -> None:
+        """An assignment is of another batch of the name."""
+        self._before = event.attempt
 
     def accepts(self, event: ev.Assigned) -> bool:
         """Is this assignment the next attempt?"""
-        if self._at is not None or event.attempt != self._last + 1:
+        follows = {self._last, self._last or self._before}
+        if self._at is not None or event.attempt - 1 not in follows:
             return False
         self._last, self._at = event.attempt, event.node
         return True
@@ -229,6 +245,8 @@ def standing(attempt: Attempt, node: str, scope: Iterable[Recorded]) -> tuple[St
         of_this_batch = attempt.is_of_batch_of(event)
         if of_this_batch and not numbers.accepts(event):
             continue
+        if not of_this_batch:
+            numbers.of_another(event)
         if 0 < event.submitted_seq < attempt.submission.seq and event.submission != attempt.submission.id:
             continue  # late, of an earlier batch
         is_later = found is Standing.HELD or recorded.time > attempt.assigned_at

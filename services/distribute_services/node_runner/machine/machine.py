@@ -104,9 +104,9 @@ class RunnerMachine(Course):
         for record in sorted(kept, key=lambda record: (record.submission_seq, record.assigned_seq)):
             attempt = Attempt.of_record(record)
             batch = attempt.job.batch_id
-            others = [one for one in self._of(batch) if one.submission.id != attempt.submission.id]
+            # One of an earlier batch of the name may go on beside this: its scope says.
             known = self.attempts.get(attempt.job)
-            instructions += self._stop_all({*others, *([known] if known is not None else [])})
+            instructions += self._stop_all([known] if known is not None else [])
             self.attempts[attempt.job] = attempt
             attempt.outbox.add(ev.Claimed(**self._stamp(attempt), **self._names(attempt)))
             is_built = record in built
@@ -227,7 +227,7 @@ class RunnerMachine(Course):
                 answers = self._pausing.joined(recorded) if event.incarnation == self.incarnation else []
                 return [*self._membership.heard(recorded.seq, event), *answers]
             case ev.SubmissionEvent() if self._builds.is_of_another(event):
-                return []
+                return self._other_over(event)
             case ev.RetryRequested():
                 is_wanted = bool(self._of(event.scope))
                 return self._builds.retry(event.scope, event.id, recorded.seq, is_wanted=is_wanted)
@@ -288,8 +288,13 @@ class RunnerMachine(Course):
             elif event.id == known.assigned_id:
                 return []
             return read_scope(known)
-        # The scheduler gives no job of a batch before the one of that name before it is over and deleted.
-        of_another = [one for one in self._of(batch) if one.submission.id != submission.id]
+        # The scheduler gives no job of a batch before the one of that name before it is over and deleted, or
+        # goes on in it.
+        of_another = [
+            one
+            for one in self._of(batch)
+            if one.submission.id != submission.id and not one.goes_on_beside(event)
+        ]
         stops = self._stop_all(of_another if known is None or known in of_another else [*of_another, known])
         if not self._membership.takes(recorded.seq) or recorded.seq < self._pausing.paused_seq:
             return stops
@@ -313,6 +318,17 @@ class RunnerMachine(Course):
         if attempt is None or not attempt.is_meant_by(event):
             return []
         return self._stop(attempt, taken_by=event)
+
+    def _other_over(self, event: ev.SubmissionEvent) -> list[Instruction]:
+        """Forget a build if a batch of its name is over, but not the one for which it was made.
+
+        That may have been replaced since, while it ran. If the event is only late, it costs another build.
+        """
+        in_use = any(one.is_detached or one.phase is not Phase.REPORTING for one in self._of(event.scope))
+        is_over = isinstance(event, ev.Deleted) or (
+            isinstance(event, ev.Completed) and event.author == SCHEDULER
+        )
+        return self._builds.over(event.scope) if is_over and not in_use else []
 
     def _batch_over(self, batch: BatchId) -> list[Instruction]:
         """Drop a batch that is over, by the log.

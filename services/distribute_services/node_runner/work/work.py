@@ -248,9 +248,12 @@ class Work(Generic[P, R]):
     async def _run(self, attempt: Attempt, held: Held[P, R]) -> Ending:
         """Start the attempt's process, unless an earlier runner has, and wait for its end."""
         build = self._builds[attempt.job.batch_id]
-        if build.submission is None and build.task is not None:
+        while build.submission is None and build.task is not None:
             # An earlier runner left the attempt, and the batch is being read.
             await asyncio.wait({build.task})
+            before, build = build, self._builds.get(attempt.job.batch_id, build)
+            if build is before:
+                break  # else the batch was replaced meanwhile, and goes on with the attempt
         batch = build.submission
         job = batch.job(attempt.job.job) if batch is not None else None
         if batch is None or job is None:

@@ -120,7 +120,9 @@ class JobLedger:
         if batch == self.job.batch_id or has_jobs or submission in self._submissions:
             return
         self._submissions.add(submission)
-        self._state.batches[batch] = _empty_batch(batch, submission, self._state)
+        empty = self._state.batches[batch] = _empty_batch(batch, submission, self._state)
+        if there is not None and there.end is None:
+            empty.continues = there.submissions  # only what is over, or continued, is replaced
 
     def _attempt(self) -> Attempt | None:
         """The attempt that the job is in now."""
