@@ -122,7 +122,49 @@ def test_other_resources_and_limits_run_nothing_again_that_succeeded(jane: Perso
     assert (ran(jane, "ok"), ran(jane, "short")) == (1, 2)
 
 
-def test_a_batch_that_runs_is_stopped_and_what_succeeded_is_kept(jane: Person) -> None:
+def test_a_job_that_runs_goes_on_beside_its_changed_neighbour(jane: Person) -> None:
+    gate = jane.home / "open"
+    waits = f"echo $$ >> {jane.home}/pids; until [ -e {gate} ]; do sleep 0.05; done"
+    jobs = {
+        "done": notes(jane, "went"),
+        "same": notes(jane, "same", waits),
+        "other": notes(jane, "other", waits),
+    }
+    jane.runs("add", jane.writes("goes", jobs))
+    until(lambda: set(states(jane, "jane/goes").values()) == {"succeeded", "running"})
+    pids = jane.home / "pids"
+    until(lambda: pids.exists() and pids.read_text().count("\n") == 2)
+    before = jobs_of(jane, "jane/goes")["same"]
+
+    jane.writes("goes", jobs | {"other": notes(jane, "other")})
+    would = jane.asks("add", "goes.yaml", *KEEP, "--dry", "--list")
+    assert [would[key] for key in ("kept", "going_on", "rerun", "new", "removed")] == [1, 1, 1, 0, 0]
+    assert {job["job"]: job["change"] for job in would["job_list"]} == {
+        "done": "kept", "same": "going_on", "other": "rerun",
+    }  # fmt: skip
+    told = jane.runs("add", "goes.yaml", *KEEP, "--yes")
+    assert "1 job of jane/goes that a node has would be stopped, and run again" in told.stderr
+    assert "1 job is kept, 1 goes on, 1 runs again" in told.stdout
+    until(lambda: states(jane, "jane/goes")["other"] == "succeeded")
+    now = jobs_of(jane, "jane/goes")["same"]
+    same = ("state", "attempt", "node", "started_at")
+    assert {key: now[key] for key in same} == {key: before[key] for key in same}
+    gate.touch()
+    jane.runs("wait", "jane/goes")
+    assert states(jane, "jane/goes") == dict.fromkeys(jobs, "succeeded")
+    assert [ran(jane, name) for name in ("went", "same", "other")] == [1, 1, 2]
+    assert pids.read_text().count("\n") == 2, "the process that ran has ended by itself"
+    assert jobs_of(jane, "jane/goes")["same"]["attempt"] == 1
+    jane.runs("pull", "goes", "--save-dir", "of-goes")
+    assert {path.name for path in (jane.home / "of-goes").rglob("ran-*")} == {
+        "ran-went",
+        "ran-same",
+        "ran-other",
+    }
+    assert jane.asks("replay", "--verify")["misfits"]["count"] == 0
+
+
+def test_a_batch_of_which_nothing_goes_on_is_stopped_and_what_succeeded_is_kept(jane: Person) -> None:
     gate = jane.home / "gate"
     waits = f"until [ -e {gate} ]; do sleep 0.05; done"
     jobs = {"done": notes(jane, "done"), "long": notes(jane, "long", waits), "late": "true", "x": "true"}
@@ -130,7 +172,9 @@ def test_a_batch_that_runs_is_stopped_and_what_succeeded_is_kept(jane: Person) -
     until(lambda: states(jane, "jane/live")["long"] == "running")
     until((jane.home / "ran-long").exists)  # a job counts as running before it has done anything
     del jobs["x"]
-    jane.writes("live", jobs | {"late": "echo other"})
+    jane.writes(
+        "live", jobs | {"late": "echo other"}, timeout="1h"
+    )  # the job that runs is given other things
     told = jane.runs("add", "live.yaml", *KEEP, "--yes")
     assert "1 job of jane/live that a node has would be stopped, and run again" in told.stderr
     assert "1 job is kept, 2 run again, 1 is removed" in told.stdout

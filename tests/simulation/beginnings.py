@@ -24,14 +24,22 @@ class Beginnings:
         """By the id of the submission."""
         self._ends: dict[str, set[str]] = {}
         """How each submission has ended, ever."""
+        self._before: dict[str, str] = {}
+        """Of each that replaced a batch that was not over: that one's, which goes on in it."""
 
-    def submitted(self, event: ev.Submitted) -> None:
+    def submitted(self, event: ev.Submitted, before: State) -> None:
         """A batch came into the log."""
         self._specs[event.id] = event.spec
+        found = before.batches.get(event.scope)
+        if event.replaces is not None and found is not None and found.end is None:
+            self._before[event.id] = event.replaces
 
     def completed(self, event: ev.Completed) -> None:
         """A batch is over."""
-        self._ends.setdefault(event.submission or "", set()).add(event.state)
+        submission = event.submission
+        while submission is not None:
+            self._ends.setdefault(submission, set()).add(event.state)
+            submission = self._before.get(submission)
         self._happened["a batch gives up"] += "max_failures" in (event.reason or "")
         self._happened["a batch ends with another"] += "to run after" in (event.reason or "")
 
@@ -49,6 +57,6 @@ class Beginnings:
             is_met = "completed" in ends
             if after.when == "any":
                 found = before.find(BatchId(after.namespace, after.batch))
-                is_met = bool(ends) or found is None or found.submission != after.submission
+                is_met = bool(ends) or found is None or after.submission not in found.submissions
             require(is_met or is_torn, f"{event.scope} begins before {after.batch} is over: {ends}")
             self._happened["a batch begins after another"] += 1

@@ -115,7 +115,7 @@ class People:
             self._look_into(_running(state))
             return
         act = partial(self._act, verb=verb, wish=wish_for(random, batch))
-        self._visit("jane", act)
+        self._visit(batch.user if verb == "keep" else "jane", act)
 
     async def _act(self, visit: Visit, verb: Verb, wish: Wish) -> None:
         """Carry out an action on a batch."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from random import Random
 from typing import TYPE_CHECKING
 
 from distribute.core import events as ev
-from distribute.core.ids import JobId
+from distribute.core.ids import BatchId, JobId
 from distribute.core.packed import ClosedBatch
 from distribute.core.specs import BatchSpec, Job
 from distribute.core.state import BatchState
@@ -35,23 +36,53 @@ def replaced(
     if event.replaces is None or before is None:
         return {}
     was = stories.spec_of(event.scope)
-    unfinished = [job for job, story in stories.of_batch(event.scope) if story.holder or story.to_archive]
-    require(before.end is not None, f"{event.scope} is replaced, and not over")
-    require(not unfinished, f"{event.scope} is replaced, while {unfinished} are under way")
     kept = {job.name for job in event.spec.work.jobs if job.kept}
+    running = {job for job, story in stories.of_batch(event.scope) if _goes_on(story) and job.job in kept}
+    unfinished = [
+        job
+        for job, story in stories.of_batch(event.scope)
+        if (story.holder and job not in running) or story.to_archive
+    ]
+    require(not unfinished, f"{event.scope} is replaced, while {unfinished} are under way")
+    is_held = isinstance(before, BatchState) and before.holding is not None
+    require(before.end is not None or is_held, f"{event.scope} is replaced, and neither over nor held")
     known = {job.name: job for job in was.work.jobs}
     for job in event.spec.work.jobs:
         if job.kept:
             story = stories.of[JobId(*event.scope, job.name)]
-            require(story.succeeded and not story.missing, f"{job.name} is kept, and has nothing to keep")
+            is_there = (story.succeeded and not story.missing) or JobId(*event.scope, job.name) in running
+            require(is_there, f"{job.name} is kept, and has nothing to keep")
             require(_work(job) == _work(known[job.name]), f"{job.name} is kept, and does other work now")
     last = event.spec.last_job
     if last in kept:
         others = {job.name for job in event.spec.work.jobs}
         require(others == kept == known.keys(), f"{last} is kept, and others changed")
+        are_over = not running - {JobId(*event.scope, last or "")}
+        require(are_over, f"{last} is kept, and others run")
     going_on = {id_: stories.of[id_] for id_ in (JobId(*event.scope, name) for name in kept)}
-    stories.end(event.scope)
+    stories.end(event.scope, but=running)
     return going_on
+
+
+def submission_of(
+    stories: Mapping[JobId, Story],
+    event: ev.SubmissionEvent | ev.Released | ev.Excused,
+    current: Mapping[BatchId, str],
+) -> str | None:
+    """The submission that an event has to name: of an attempt, the one under which it was assigned.
+
+    `current`: that of each batch that is there.
+    """
+    if isinstance(event, ev.Released):
+        story = stories.get(event.scope)
+        if story is not None and (story.holder, story.attempt) == (event.node, event.attempt):
+            return story.submission
+    return current.get(event.batch_id)
+
+
+def _goes_on(story: Story) -> bool:
+    """Does a node run the job, and has nobody ended that?"""
+    return bool(story.holder) and story.started and not (story.ordered or story.to_be_killed or story.moved)
 
 
 def _work(job: Job) -> object:

@@ -5,6 +5,7 @@ So we also find a fold that is wrong in the same way everywhere.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from enum import Enum, auto
 
 from distribute.core import events as ev
@@ -115,13 +116,13 @@ class Stories:
                 pass
         return Verdict.FITS
 
-    def end(self, batch: BatchId) -> None:
-        """A batch is gone. What is still said of it is about nothing."""
+    def end(self, batch: BatchId, but: Container[JobId] = ()) -> None:
+        """A batch is gone. What is still said of it is about nothing, `but` of jobs that go on."""
         self._deleted.add(batch)
         self._submissions.pop(batch, None)
         self._builds = {of: id_ for of, id_ in self._builds.items() if of.batch_id != batch}
         for job, story in self.of_batch(batch):
-            if story.holder is not None:
+            if story.holder is not None and job not in but:
                 self._ghosts[job] = story.holder, story.attempt
             del self.of[job]
 
@@ -130,7 +131,7 @@ class Stories:
         match event:
             case ev.SubmissionEvent() | ev.Released() | ev.Excused():
                 batch = event.batch_id
-                is_late = event.submission != self._submissions.get(batch)
+                is_late = event.submission != replacing.submission_of(self.of, event, self._submissions)
                 self._require(not is_late or batch in self._deleted, "it is of another submission")
                 return is_late
             case ev.Leaving() | ev.Left():
@@ -263,9 +264,7 @@ class Stories:
                 self._require(may_run, f"it has failed {story.failures} times")
                 self._require(event.attempt == story.attempt + 1, f"the attempt before was {story.attempt}")
                 self._require(not story.to_archive, "its last attempt is not archived yet")
-                story.attempt, story.holder, story.claimed = event.attempt, event.node, False
-                story.ordered = story.outdated = story.moved = story.forgiven = False
-                story.left_node = None
+                story.begin(event)
                 last_jobs.runs_again(self, before.batches[event.batch_id], event.job)
             case ev.JobArchived():
                 self._require(
@@ -324,6 +323,7 @@ class Stories:
                 story.claimed = True
             case ev.Started():
                 self._require(story.claimed, "it was not claimed")
+                story.started = True
             case ev.StopOrdered():
                 self._require(story.claimed, "it was not claimed")
                 story.ordered = True

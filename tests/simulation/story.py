@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from distribute.core import events as ev
 from distribute.core.manifest import StoredObject
 
 
@@ -24,7 +25,10 @@ class Story:
     retries: int
     attempt: int = 0
     holder: str | None = None
+    submission: str | None = None
+    """The submission under which its last attempt was assigned."""
     claimed: bool = False
+    started: bool = False
     ordered: bool = False
     """The scheduler told its node to end it: a failure is none of the job's own."""
     moved: bool = False
@@ -54,3 +58,10 @@ class Story:
     """What can be pulled: of the last attempt that the archiver saw to, or that left nothing."""
     missing: bool = False
     """The archiver said that the last attempt's outputs are gone."""
+
+    def begin(self, event: ev.Assigned) -> None:
+        """An attempt at it is assigned."""
+        self.attempt, self.holder, self.submission = event.attempt, event.node, event.submission
+        self.claimed = self.started = False
+        self.ordered = self.outdated = self.moved = self.forgiven = False
+        self.left_node = None

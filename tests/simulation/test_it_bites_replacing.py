@@ -5,11 +5,12 @@ from random import Random
 import pytest
 
 from distribute.client.replacing import Replacement
+from distribute.core import events as ev
 from distribute.core import replacing, work
-from distribute.core.specs import BatchSpec
 from distribute.core.state import BatchState
 from distribute.sim.network import Weather
 from distribute_services.archiver.logic import Backlog
+from distribute_services.node_runner.machine.attempts import Attempt
 from simulation.biting import finds
 from simulation.scenario import CLEAR, Fate, Request, Scenario, scenario
 
@@ -31,6 +32,13 @@ def keepers_at_a_slow_archiver(random: Random) -> Scenario:
     return made
 
 
+def keepers_of_long_jobs(random: Random) -> Scenario:
+    """People who change the files of their batches while long jobs of these run."""
+    made = keepers(random)
+    made.fates = {job: Fate(random.uniform(20.0, 90.0)) for job in made.fates}
+    return made
+
+
 def test_a_person_who_keeps_what_changed_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(work, "_digest", lambda *_: b"always the same")
     finds("is kept, and does other work now", scenario=keepers)
@@ -47,9 +55,31 @@ def test_a_person_who_replaces_what_is_under_way_is_found(monkeypatch: pytest.Mo
 
 
 def test_a_fold_that_forgets_what_is_kept_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    def with_nothing(batch: BatchState, spec: BatchSpec, before: BatchState) -> BatchState:
+    def with_nothing(batch: BatchState, event: ev.Submitted, before: BatchState) -> BatchState:
         batch.first_seq = before.first_seq
         return batch
 
     monkeypatch.setattr(replacing, "with_kept", with_nothing)
     finds("it has succeeded already|is QUEUED", scenario=keepers)
+
+
+def test_a_node_that_ends_what_goes_on_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Attempt, "goes_on_beside", lambda *_: False)
+    finds("stops .*, which nobody took from it", scenario=keepers_of_long_jobs)
+
+
+def test_a_fold_that_forgets_what_runs_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replacing, "_take_over_running", lambda *_: None)
+    finds("in flight", scenario=keepers_of_long_jobs)
+
+
+def test_a_person_who_replaces_what_is_still_to_end_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Replacement.compare_folded
+
+    async def with_all(self: Replacement, batch: BatchState) -> work.Comparison:
+        compared = await real(self, batch)
+        names = [batch.names[row] for row in batch.active if batch.names[row] in compared.rerun]
+        return compared._replace(going_on=(*compared.going_on, *names))
+
+    monkeypatch.setattr(Replacement, "compare_folded", with_all)
+    finds("does other work now|are under way", scenario=keepers_of_long_jobs)

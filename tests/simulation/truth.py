@@ -111,6 +111,9 @@ class Truth:
             require(misfit is None, self.state.last_misfit)
         else:
             self.happened[verdict.name.lower().replace("_", " ")] += 1
+            if isinstance(event, ev.Assigned):
+                # Its batch was replaced while it was on its way.
+                self._taken.add((event.scope, event.attempt))
         count_kills(self.happened, self.state, event)
         self._keep_digest(recorded)
 
@@ -173,9 +176,10 @@ class Truth:
                     self._taken.add((event.scope, event.attempt))
                 self._assigned.add((event.scope, event.attempt))
             case ev.Submitted():
-                self._beginnings.submitted(event)
+                self._beginnings.submitted(event, self.state)
                 self.happened["a batch is replaced"] += event.replaces is not None
                 self.happened["a job is kept"] += sum(job.kept is not None for job in event.spec.work.jobs)
+                self.happened["a job goes on"] += self._going_on(event)
             case ev.Claimed():
                 self._claimed.add((event.scope, event.attempt, event.node))
             case ev.Released():
@@ -194,6 +198,12 @@ class Truth:
                 self._archived.add(event.scope)
             case _:
                 pass
+
+    def _going_on(self, event: ev.Submitted) -> int:
+        """How many jobs run, and go on in the batch that replaces theirs."""
+        kept = [JobId(*event.scope, job.name) for job in event.spec.work.jobs if job.kept]
+        stories = [self.stories.of[job] for job in kept if job in self.stories.of]
+        return sum(story.holder is not None for story in stories)
 
     def lost(self, events: list[Recorded]) -> None:
         """The log has lost its end."""

@@ -42,7 +42,8 @@ async def agree_to_keep(
     document = {"replaces": {key: standing[key] for key in ("user", "state", "jobs")}, **counts(compared)}
     if list_jobs:
         document |= listed(output, spec, compared)
-    if stopped:
+    stopped -= len(compared.going_on)
+    if stopped > 0:
         output.hint(f"{counted(stopped, 'job')} of {name} that a node has would be stopped, and run again")
     if not dry:
         question = f"Replace {name} ({told(compared)}), and lose for good what the others left?"
@@ -51,15 +52,16 @@ async def agree_to_keep(
 
 
 def counts(compared: Comparison) -> dict[str, int]:
-    """How many jobs are kept, run again, are new and are removed, as the JSON of `add`."""
+    """How many jobs are kept, run again, are new, are removed and go on, as the JSON of `add`."""
     return {name: len(jobs) for name, jobs in compared._asdict().items()}
 
 
 def told(compared: Comparison) -> str:
-    """`9 jobs are kept, 2 run again, 1 is new, 1 is removed`."""
-    kept, rerun, new, removed = map(len, compared)
+    """`9 jobs are kept, 3 go on, 2 run again, 1 is new, 1 is removed`."""
+    kept, rerun, new, removed, going_on = map(len, compared)
     parts = [
         f"{counted(kept, 'job')} {_is(kept)} kept",
+        going_on and f"{going_on} {'goes' if going_on == 1 else 'go'} on",
         rerun and f"{rerun} {'runs' if rerun == 1 else 'run'} again",
         new and f"{new} {_is(new)} new",
         removed and f"{removed} {_is(removed)} removed",

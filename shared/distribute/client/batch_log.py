@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, NamedTuple
 
 from distribute.client.standing import ask_standing
-from distribute.core.events import BatchEvent, types_of
+from distribute.core.events import BatchEvent, Event, Submitted, types_of
 from distribute.core.projections.course import Course
 from distribute.core.projections.story import BatchStory
 from distribute.ports import Only
@@ -106,9 +106,9 @@ class Standing(NamedTuple):
 async def read_standing(cluster: Cluster, batch: BatchId) -> Standing:
     """How a batch stands now.
 
-    A batch of which the log has no `completed` and no `deleted` can't be over, whatever its jobs did: then
-    this reads a few events only. Otherwise the scheduler says how it stands; if it does not answer, this
-    folds all events of the batch.
+    A batch of which the log has no `completed` and no `deleted`, and that replaced none, can't be over,
+    whatever its jobs did: then this reads a few events only. Otherwise the scheduler says how it stands; if
+    it does not answer, this folds all events of the batch.
     """
     story = BatchStory(batch)
     may_be_over = False
@@ -119,7 +119,7 @@ async def read_standing(cluster: Cluster, batch: BatchId) -> Standing:
         async for events in cluster.log.follow(after=0, only=only, until=now):
             for recorded in events:
                 story.fold(recorded)
-                may_be_over = may_be_over or recorded.event.type in ENDS
+                may_be_over = may_be_over or recorded.event.type in ENDS or _replaces(recorded.event)
         scope_seq = story.scope_seq
     if may_be_over:
         told = await ask_standing(cluster, batch)
@@ -128,3 +128,8 @@ async def read_standing(cluster: Cluster, batch: BatchId) -> Standing:
         story = BatchStory(batch)
         await BatchReader(cluster, batch, story.fold).read_to_now()
     return Standing(Course.of(story.state), max(scope_seq, story.scope_seq))
+
+
+def _replaces(event: Event) -> bool:
+    """Does it say that it replaces a batch? Whether it does depends on the jobs of that."""
+    return isinstance(event, Submitted) and event.replaces is not None

@@ -1,13 +1,18 @@
-"""Replacing a batch by its changed file. Jobs that succeeded, and do the same work in both, are kept."""
+"""Replacing a batch by its changed file. Jobs that do the same work in both are kept if they succeeded.
+
+Those of them that run go on, if they are given the same in both. Then the batch is not killed but held, and
+only the other jobs that nodes have are ended, before the batch is replaced.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Container, Mapping
 from typing import TYPE_CHECKING
 
 from distribute.client.appending import Appender
 from distribute.client.batch_log import read_standing
 from distribute.client.removal import remove
+from distribute.client.replacing_live import LiveReplacement
 from distribute.client.saying import refuse_another, refuse_anothers, refuse_compacted, refuse_elsewhere
 from distribute.client.seen import Seen, refuse_acts
 from distribute.client.standing import ask_standing
@@ -16,6 +21,7 @@ from distribute.client.words import printable
 from distribute.codec import decode_in_slices
 from distribute.core.errors import LogReplaced, Refused, UnreadableEvent
 from distribute.core.events import Event, Submitted
+from distribute.core.replacing import goes_on
 from distribute.core.state import SUCCEEDED
 from distribute.core.statuses import rows_with
 from distribute.core.work import Comparison, compare, marked
@@ -25,6 +31,7 @@ if TYPE_CHECKING:
 
     from distribute.client.person import Person
     from distribute.client.queries import Queries
+    from distribute.core.projections.course import Course
     from distribute.core.specs import BatchSpec
     from distribute.core.state import BatchState
     from distribute.inputs.sources import Source
@@ -35,7 +42,7 @@ _NOT_REPLACED = "it was not replaced, and yours is not submitted"
 
 
 class Replacement:
-    """A batch that is to replace the one of its name, and to keep what succeeded there."""
+    """A batch that is to replace the one of its name, and to keep what succeeded or runs there."""
 
     verb = "replace"
     done = "replaced"
@@ -49,6 +56,8 @@ class Replacement:
         self._spec = spec
         self._seen: Seen | None = None
         """How the batch stood when it was compared first: if it is not that any more, it is not replaced."""
+        self._has_held = False
+        """Has it held the batch, or tried to, so that others go on?"""
         self._before: tuple[str, BatchSpec] | None = None
         """The id of the submission that was read last, and its specification."""
 
@@ -60,8 +69,7 @@ class Replacement:
         """
         self._seen = Seen(*await read_standing(self._cluster, self._spec.id))
         self._refuse(self._seen, force=force)
-        course = self._seen.course
-        return await self._compare(course.seq, course.submission or "", await self._succeeded())
+        return await self._compare_with(self._seen.course)
 
     async def submit(
         self,
@@ -72,8 +80,8 @@ class Replacement:
     ) -> Comparison:
         """Store the inputs, and replace the batch, whole or not at all. Arguments as `submit` takes them.
 
-        One that still runs is killed first: what has not succeeded by then runs again. What succeeded has to
-        be in the archive: this waits for it.
+        What nodes have of one that still runs is killed first, but for what goes on. If nothing does, all of
+        it is killed. What ended has to be in the archive: this waits for it.
 
         Returns:
             Which jobs are kept.
@@ -87,8 +95,16 @@ class Replacement:
             await upload(self._cluster.store, sources, on_bytes)
         while True:
             try:
-                self._refuse(Seen(*await read_standing(self._cluster, self._spec.id)), force=force)
-                if not await self._replace_archived(force=force):
+                now = Seen(*await read_standing(self._cluster, self._spec.id))
+                self._refuse(now, force=force)
+                if self._has_held:
+                    self._seen = now  # that was no act of another's
+                if await self._replace_archived(force=force):
+                    pass
+                elif now.course.end is None and (await self._compare_with(now.course)).going_on:
+                    if not await self._replace_running(self._seen or now, force=force):
+                        continue  # it ended meanwhile
+                else:
                     await remove(
                         self._cluster, self._person, self._spec.id, self, seen=self._seen, force=force
                     )
@@ -105,8 +121,32 @@ class Replacement:
 
     async def event(self, batch: BatchState, ended_by: str | None) -> Event:
         """As `LastWord.event`."""
+        return self.submitted(await self.compare_folded(batch))
+
+    async def compare_folded(self, batch: BatchState) -> Comparison:
+        """Which jobs would be kept, as the batch stands that the caller folded."""
         succeeded = {batch.names[row] for row in rows_with(batch, SUCCEEDED) if row not in batch.missing}
-        return self._submitted(await self._compare(batch.seq, batch.submission, succeeded))
+        running = {batch.names[row] for row in batch.active if goes_on(batch, row)}
+        return await self._compare(batch.seq, batch.submission, succeeded, self._own(batch.user, running))
+
+    async def _replace_running(self, seen: Seen, *, force: bool) -> bool:
+        """Replace a batch of which jobs go on, as the person saw it. False: it ended before that."""
+        self._has_held = True
+        live = LiveReplacement(self._cluster, self._person, self._spec.id, self, seen)
+        return await live.replace(lambda course: self._refuse(Seen(course, 0), force=force))
+
+    def _own(self, user: str, running: set[str]) -> set[str]:
+        """Jobs of another person's batch do not go on: they would count for this one."""
+        return running if user == self._person.name else set()
+
+    async def _compare_with(self, course: Course) -> Comparison:
+        """As `compare`, with the batch that stands so, by what the scheduler says of its jobs."""
+        running: set[str] = set()
+        if course.end is None:
+            jobs = (await self._queries.batch(self._spec.id, states=["running"]))["job_list"]
+            running = {job["job"] for job in jobs if job["killed_by"] is None}
+        own = self._own(course.user, running)
+        return await self._compare(course.seq, course.submission or "", await self._succeeded(), own)
 
     async def _replace_archived(self, *, force: bool) -> bool:
         """Replace a batch that is over and archived, as the scheduler says. False: it is not."""
@@ -120,23 +160,26 @@ class Replacement:
         self._refuse(now, force=force)
         await refuse_acts(self._cluster, self._spec.id, self._seen or now, told.seq, _NOT_REPLACED)
         compared = await self._compare(course.seq, course.submission or "", await self._succeeded())
-        said = self._submitted(compared)
+        said = self.submitted(compared)
         return await Appender(self._cluster.log).append(said, told.under_seq) is not None
 
-    async def _compare(self, seq: int, submission: str, succeeded: Container[str]) -> Comparison:
-        """Compare with the submission at this sequence, of which these jobs succeeded."""
+    async def _compare(
+        self, seq: int, submission: str, succeeded: Container[str], running: Collection[str] = ()
+    ) -> Comparison:
+        """Compare with the submission at this sequence, of which these jobs succeeded, and these run."""
         if self._before is None or self._before[0] != submission:
             self._before = submission, await _read_spec(self._cluster, seq, submission)
-        self.compared = compare(self._spec, self._before[1], succeeded)
+        self.compared = compare(self._spec, self._before[1], succeeded, running)
         return self.compared
 
-    def _submitted(self, compared: Comparison) -> Event:
+    def submitted(self, compared: Comparison) -> Event:
+        """The submission that replaces the batch with which this was compared last."""
         assert self._before is not None, "it was compared with that"
         return Submitted(
             **self._person.stamp(),
             **self._spec.id._asdict(),
             user=self._person.name,
-            spec=marked(self._spec, frozenset(compared.kept)),
+            spec=marked(self._spec, compared.staying),
             replaces=self._before[0],
         )
 

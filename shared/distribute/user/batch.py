@@ -127,7 +127,7 @@ class Batch(BatchOrders):
         Args:
             replace: first kill and delete the batch that has this name.
             keep_succeeded: with `replace`, keep its jobs that succeeded and do the same work in both, with
-                what they left. All others run.
+                what they left. Those that run, do the same work and are given the same go on. All others run.
             force: with `replace`, also if it is another person's.
             anyway: also if no node could run it.
             progress: show a bar. None: in a terminal and in a notebook.

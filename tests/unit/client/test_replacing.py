@@ -12,7 +12,7 @@ from client_kit import JANE, WITH_AND_WITHOUT_SCHEDULER, MemoryCluster
 from distribute.client.queries import Queries
 from distribute.client.replacing import Replacement
 from distribute.core.errors import Refused
-from distribute.core.events import Event, Submitted
+from distribute.core.events import Event, Held, KillRequested, Submitted
 from distribute.core.specs import BatchSpec
 from distribute.core.work import Comparison
 from distribute.testing import builders as make
@@ -43,11 +43,15 @@ def replacement(cluster: Any, spec: BatchSpec = CHANGED) -> Replacement:
     return Replacement(cluster, Queries(cluster), JANE, spec)
 
 
+def events(cluster: Any) -> list[Event]:
+    """All events in the log."""
+    stored = cluster.log.stored
+    return [one.event for one in stored.between(0, stored.last_seq)]
+
+
 def last(cluster: Any) -> Submitted:
     """The last submission in the log."""
-    stored = cluster.log.stored
-    found = [one.event for one in stored.between(0, stored.last_seq) if isinstance(one.event, Submitted)]
-    return found[-1]
+    return [event for event in events(cluster) if isinstance(event, Submitted)][-1]
 
 
 async def test_an_archived_batch_is_replaced_and_keeps_what_is_the_same(cluster: Any) -> None:
@@ -102,6 +106,66 @@ async def test_a_batch_that_runs_is_killed_and_replaced_once_nothing_is_under_wa
     await cluster.say(make.job_archived("job1"))
     assert (await replacing).kept == ("job1",)
     assert last(cluster).replaces == ENDED[1].id
+
+
+def runs(job: str) -> list[Event]:
+    return [make.assigned(job), make.claimed(job), make.started(job)]
+
+
+PARTLY_CHANGED = make.batch([make.job("job1"), make.job("job2", command="other"), make.job("job3")])
+
+
+async def test_a_batch_of_which_a_job_goes_on_is_held_and_only_its_changed_jobs_are_killed(
+    cluster: Any,
+) -> None:
+    await cluster.say(*ENDED[:6], *runs("job2"), *runs("job3"))
+    would = await replacement(cluster, PARTLY_CHANGED).compare()
+    assert would == Comparison(("job1",), ("job2",), (), (), ("job3",))
+    replacing = asyncio.create_task(replacement(cluster, PARTLY_CHANGED).submit({}))
+    await cluster.until("kill_requested")
+    said = [event for event in events(cluster) if isinstance(event, Held | KillRequested)]
+    assert [(event.type, getattr(event, "job", None)) for event in said] == [
+        ("held", None), ("kill_requested", "job2"),
+    ]  # fmt: skip
+    await asyncio.sleep(0)
+    assert not replacing.done(), "job 2 has not ended yet"
+    await cluster.say(make.finished("job2", succeeded=False))
+    await asyncio.sleep(0)
+    assert not replacing.done(), "what job 2 left is not archived yet"
+    await cluster.say(make.job_archived("job2"))
+    assert await replacing == would
+    assert last(cluster).replaces == ENDED[1].id
+    assert [job.name for job in last(cluster).spec.work.jobs if job.kept] == ["job1", "job3"]
+
+
+async def test_a_batch_that_ends_while_it_is_to_go_on_is_replaced_as_one_that_is_over(cluster: Any) -> None:
+    await cluster.say(*ENDED[:6], *runs("job2"), *runs("job3"))
+    replacing = asyncio.create_task(replacement(cluster, PARTLY_CHANGED).submit({}))
+    await cluster.until("kill_requested")
+    await cluster.say(
+        make.finished("job3"), make.job_archived("job3"), make.finished("job2"), make.job_archived("job2"),
+        make.completed(SPEC), make.batch_archived(SPEC),
+    )  # fmt: skip
+    assert (await replacing).kept == ("job1", "job3")
+
+
+async def test_a_batch_that_somebody_released_after_the_question_is_not_held_for_another(
+    cluster: Any,
+) -> None:
+    await cluster.say(*ENDED[:6], *runs("job3"), make.held(SPEC))
+    replacing = replacement(cluster, PARTLY_CHANGED)
+    await replacing.compare()
+    await cluster.say(make.hold_released(SPEC, "bob"))
+    before = cluster.types()
+    with pytest.raises(Refused, match="bob released lab/sweep meanwhile"):
+        await replacing.submit({})
+    assert cluster.types() == before
+
+
+async def test_what_runs_of_another_persons_batch_does_not_go_on(cluster: Any) -> None:
+    await cluster.say(make.joined(), make.submitted(SPEC, "bob"), *runs("job1"))
+    compared = await replacement(cluster, SPEC).compare(force=True)
+    assert (compared.going_on, compared.rerun) == ((), ("job1", "job2", "job3"))
 
 
 async def test_what_lost_its_results_runs_again(cluster: Any) -> None:
