@@ -224,14 +224,20 @@ def test_of_two_attempts_at_a_job_the_earlier_is_stopped(left: Left) -> None:
     assert left.node.machine.has == (FIRST._replace(attempt=2),)
 
 
-def test_a_job_of_an_earlier_batch_of_the_name_is_stopped(node: Node) -> None:
+@pytest.mark.parametrize("is_over", [True, False])
+def test_a_job_of_an_earlier_batch_of_the_name_goes_on_as_its_scope_says(node: Node, is_over: bool) -> None:
+    """That batch may have been replaced while the job ran, and goes on."""
     early, late = Left(node), Left(node, "job2")
+    if is_over:
+        early.append(make.released())
     record = replace(late.record, submission_id="another", submission_seq=9)
-    _, read, stop, forget, load, _ = node.machine.take_up([record, early.record], [])
+    _, read, forget, load, _ = node.machine.take_up([record, early.record], [])
     assert isinstance(read, do.Read)
-    assert [stop, forget] == [do.Stop(of(read)), do.Forget(SWEEP)]
+    assert forget == do.Forget(SWEEP)
     assert isinstance(load, do.Load)
-    assert node.machine.has == (FIRST._replace(job="job2"),)
+    stops = [one for one in node.read(read, *early.scope) if isinstance(one, do.Stop)]
+    assert stops == ([do.Stop(of(read), sets_aside=True)] if is_over else [])
+    assert node.machine.has == ((FIRST,) if not is_over else ()) + (FIRST._replace(job="job2"),)
 
 
 def test_it_has_its_share_of_the_node(left: Left) -> None:
