@@ -48,6 +48,7 @@ SHARES = (None, Resources(cpus=1), Resources(cpus=2), Resources(cpus=1, gpus=1))
 TOO_LATE = (
     "there is no such batch",
     "there is no such job",
+    "it is about another batch of the same name",
     "the batch is over",
     "jobs of the batch are in flight",
     "jobs of the batch wait",
