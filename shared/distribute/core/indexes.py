@@ -19,7 +19,7 @@ from distribute.core.queues import Queues, Waiting, WaitingGroups
 from distribute.core.releases import Releases
 from distribute.core.shares import Shares
 from distribute.core.state import ASSIGNED, IN_FLIGHT, QUEUED, BatchState, JobKey, NodeState, Shape, State
-from distribute.core.trials import asks_for_decision
+from distribute.core.trials import asks_for_decision, has_failed_fast
 from distribute.core.waits import is_waiting
 
 
@@ -103,13 +103,13 @@ class Indexes:
         """Index a job anew after an event about its attempt."""
         self.shares.changed(batch.user)
         kind, status = type(event), batch.status[row]
-        waiting = self.waiting.of(batch, row)
+        waiting, key = self.waiting.of(batch, row), JobKey(batch.id, row)
         if status == QUEUED:
             waiting.came_back(row)
         elif status in IN_FLIGHT:
-            self.to_release.add(JobKey(batch.id, row))
+            self.to_release.add(key)
         if row in batch.active or row in waiting.forsaken:
-            self._judge(JobKey(batch.id, row), batch, waiting)
+            self._judge(key, batch, waiting)
         if kind is not ev.Finished or status == QUEUED or batch.limits.depend_on_others:
             self.keep_row(batch, row)  # else it did not wait, and does not
         if batch.last_is_outdated and batch.last_row is not None:
@@ -119,11 +119,7 @@ class Indexes:
         if node is not None and kind is not ev.JobArchived:
             self.place_node(node)
         if kind is ev.Finished:
-            if node is not None and any(
-                JobKey(batch.id, row) in failures
-                for failures in (node.record.fast_failures, node.gpu_record.fast_failures)
-                if failures
-            ):
+            if node is not None and has_failed_fast(node, key):
                 self.liveness.suspected(node.name, self.now)
             self._note_suspect(event.node)
 

@@ -41,6 +41,11 @@ def is_suspect(node: NodeState, record: FailureRecord) -> bool:
     return node.quarantined is None and len(record.fast_failures) + record.blamed >= SUSPECT_AFTER
 
 
+def has_failed_fast(node: NodeState, key: JobKey) -> bool:
+    """Is the job in one of the node's records of fast failures?"""
+    return key in node.record.fast_failures or key in node.gpu_record.fast_failures
+
+
 def asks_for_decision(node: NodeState) -> bool:
     """Is the node suspect, or is it in quarantine and has failures to excuse?"""
     if node.quarantined is not None:
