@@ -82,12 +82,14 @@ class SavedFile:
         try:
             for first, lines in self._lines():
                 taken = chain.take(lines)
-                raws: list[Raw] = []
-                for line, text in enumerate(lines[:taken], start=first):
-                    if line > 1:
-                        raw = read_event(text)
-                        seq = check_order((raw,), seq)
-                        raws.append(raw)
+                texts = lines[1:taken] if first == 1 else lines[:taken]  # without the header
+                try:
+                    raws = [read_event(text) for text in texts]
+                    seq = check_order(raws, seq)
+                except Damaged:
+                    for line, text in enumerate(texts, start=max(first, 2)):  # noqa: B007 - the message names it
+                        seq = check_order((read_event(text),), seq)  # raises at the line that it names
+                    raise
                 line = first + taken
                 if taken < len(lines):
                     chain.check(lines[taken])  # raises
