@@ -53,6 +53,8 @@ def replaced(
             is_there = (story.succeeded and not story.missing) or JobId(*event.scope, job.name) in running
             require(is_there, f"{job.name} is kept, and has nothing to keep")
             require(_work(job) == _work(known[job.name]), f"{job.name} is kept, and does other work now")
+            # Somebody may have edited those of the batch before.
+            story.retries = event.spec.retries if job.retries is None else job.retries
     last = event.spec.last_job
     if last in kept:
         others = {job.name for job in event.spec.work.jobs}
