@@ -31,10 +31,11 @@ CHECK_AGENDA_EVERY = 60
 
 
 class IdleNode(NamedTuple):
-    """A node, how many jobs it was given so far, and the batch that waits."""
+    """A node, how many jobs it was given so far, when its last pause was to end, and the batch that waits."""
 
     node: str
     given: int
+    paused_until: float | None
     batch: BatchId
 
 
@@ -94,7 +95,9 @@ class WatchedScheduler(Scheduler):
                 free = [
                     node for node in idle if row is not None and obstacle_at(agenda, batch, row, node) is None
                 ]
-                yield from (IdleNode(node.name, self._truth.given[node.name], batch_id) for node in free)
+                for node in free:
+                    given = self._truth.given[node.name]
+                    yield IdleNode(node.name, given, node.paused_until, batch_id)
 
     def _check_priorities(self, made: Sequence[Append]) -> None:
         """No job was given to a node that a job of higher priority, which waits still, could use even now."""

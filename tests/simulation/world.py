@@ -310,7 +310,7 @@ class World:
             if process.scheduler is not None and process.scheduler.state.seq == last_seq
             for pair in process.scheduler.idle_and_waited_for()
         }
-        require(not idle & self._idle, f"idle, and waited for: {sorted(idle & self._idle)}")
+        require(not idle & self._idle, f"idle, and waited for: {sorted(idle & self._idle, key=str)}")
         self._idle = idle
         self.loop.after(LOOK_EVERY_S, self._look)
 
