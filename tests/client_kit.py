@@ -71,6 +71,8 @@ class Printed:
 
     def __init__(self) -> None:
         self._texts: dict[tuple[JobId | BuildId, int], asyncio.Queue[bytes]] = {}
+        self.since: float | None = None
+        """Since when the last follower wanted what was printed."""
 
     async def send(self, of: JobId | BuildId, attempt: int, text: bytes) -> None:
         await self._queue(of, attempt).put(text)
@@ -78,6 +80,7 @@ class Printed:
     async def follow(
         self, of: JobId | BuildId, attempt: int, *, since: float = 0.0
     ) -> AsyncGenerator[bytes, None]:
+        self.since = since
         queue = self._queue(of, attempt)
         while True:
             yield await queue.get()

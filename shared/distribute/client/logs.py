@@ -78,8 +78,9 @@ async def job_output(
     over = partial(_over, cluster, reader, number, followed_from) if follow else partial(asyncio.sleep, 0)
     batch = attempts.story.state
     assert batch is not None, "the attempt is there, so its batch is"
-    # What was printed before is of a deleted batch of the same name.
-    return JobOutput(number, live_text(cluster, job, number, batch.submitted_at, over), last_finished)
+    # What was printed before is of an earlier batch of the name, unless the attempt goes on of that.
+    since = min(batch.submitted_at, batch.submitted_at if record.assigned_at is None else record.assigned_at)
+    return JobOutput(number, live_text(cluster, job, number, since, over), last_finished)
 
 
 async def _last_finished(cluster: Cluster, job: JobId, outcome: Outcome, kind: type[Ending]) -> Ending | None:

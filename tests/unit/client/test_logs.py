@@ -14,6 +14,7 @@ from distribute.client.logs import JobOutput, job_output
 from distribute.core.errors import IntegrityError, Refused
 from distribute.core.ids import JobId
 from distribute.core.manifest import Outputs, Outside, OutsideFile, StoredFile
+from distribute.core.work import marked
 from distribute.testing import builders as make
 
 SPEC = make.batch(1, build="make")
@@ -93,6 +94,22 @@ async def test_output_is_followed_until_the_attempt_is_over(cluster: Any) -> Non
     await cluster.say(make.yielded())
     async with asyncio.timeout(60):
         assert [piece async for piece in pieces] == []
+
+
+async def test_what_an_attempt_printed_before_its_batch_was_replaced_is_shown_if_it_goes_on(
+    cluster: Any,
+) -> None:
+    await cluster.say(*RUNS, make.held(SPEC), make.submitted(marked(SPEC, {"job1"}), replaces=RUNS[1].id))
+    stored = cluster.log.stored
+    assigned, submitted = (
+        next(one.time for one in stored.between(seq, stored.last_seq) if one.event.type == name)
+        for seq, name in ((0, "assigned"), (2, "submitted"))
+    )
+    await cluster.live.send(JOB, 1, b"one")
+    pieces = (await job_output(cluster, JOB, follow=True)).pieces
+    assert await anext(pieces) == b"one"
+    await pieces.aclose()
+    assert cluster.live.since == assigned < submitted
 
 
 async def test_an_unknown_attempt_is_refused(cluster: Any) -> None:
