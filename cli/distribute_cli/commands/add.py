@@ -153,12 +153,13 @@ async def _send(
     """
     from distribute.client.submit import submit
     from distribute_cli.output.plain_output import NoBar
-    from distribute_cli.output.replaced import counts
+    from distribute_cli.output.replaced import counts, told_if_held
 
     sending = session.output.bar("sending inputs", of_bytes=True) if loaded.sources else nullcontext(NoBar())
     with sending as bar:
         if replacement is not None:
-            return counts(await replacement.submit(loaded.sources, force=force, on_bytes=bar.update))
+            with told_if_held(session.output, spec.id, replacement):
+                return counts(await replacement.submit(loaded.sources, force=force, on_bytes=bar.update))
         await submit(
             cluster,
             session.person,

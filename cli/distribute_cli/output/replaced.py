@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from distribute.client.words import printable
+from distribute.client.words import argument, printable
 from distribute.core.words import counted
 from distribute_cli.output.losses import agree, running_and_waiting, whose
 from distribute_cli.output.planned import listed
@@ -12,6 +14,8 @@ from distribute_cli.output.planned import listed
 if TYPE_CHECKING:
     from distribute.client.person import Person
     from distribute.client.queries import Queries
+    from distribute.client.replacing import Replacement
+    from distribute.core.ids import BatchId
     from distribute.core.specs import BatchSpec
     from distribute.core.work import Comparison
     from distribute_cli.output.form import Output
@@ -49,6 +53,20 @@ async def agree_to_keep(
         question = f"Replace {name} ({told(compared)}), and lose for good what the others left?"
         await agree(question, f"{printable(str(spec.id))} was not replaced", yes=yes)
     return document
+
+
+@contextmanager
+def told_if_held(output: Output, batch: BatchId, replacement: Replacement) -> Iterator[None]:
+    """If Ctrl-C or an error ends a replacement, say how it leaves the batch."""
+    try:
+        yield
+    finally:
+        if replacement.leaves_it_held:
+            name = argument(str(batch))
+            output.hint(
+                f"{printable(str(batch))} was not replaced, and is held; jobs that changed are killed: `add` "
+                f"again, or `distribute release {name}` and `distribute retry {name}`"
+            )
 
 
 def counts(compared: Comparison) -> dict[str, int]:

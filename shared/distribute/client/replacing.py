@@ -56,8 +56,8 @@ class Replacement:
         self._spec = spec
         self._seen: Seen | None = None
         """How the batch stood when it was compared first: if it is not that any more, it is not replaced."""
-        self._has_held = False
-        """Has it held the batch, or tried to, so that others go on?"""
+        self._live: LiveReplacement | None = None
+        """The last try to hold the batch, and to replace it so that others go on."""
         self._before: tuple[str, BatchSpec] | None = None
         """The id of the submission that was read last, and its specification."""
 
@@ -97,7 +97,7 @@ class Replacement:
             try:
                 now = Seen(*await read_standing(self._cluster, self._spec.id))
                 self._refuse(now, force=force)
-                if self._has_held:
+                if self._live is not None:
                     self._seen = now  # that was no act of another's
                 if await self._replace_archived(force=force):
                     pass
@@ -115,6 +115,11 @@ class Replacement:
                 assert self.compared is not None, "what it keeps was told"
                 return self.compared
 
+    @property
+    def leaves_it_held(self) -> bool:
+        """If this ends now: does the batch stay held, and killed what was to end?"""
+        return self._live is not None and self._live.leaves_it_held
+
     def is_due(self, batch: BatchState) -> bool:
         """As `LastWord.is_due`: once nothing of the batch is under way."""
         return batch.end is not None and not batch.active and not batch.unarchived
@@ -131,9 +136,8 @@ class Replacement:
 
     async def _replace_running(self, seen: Seen, *, force: bool) -> bool:
         """Replace a batch of which jobs go on, as the person saw it. False: it ended before that."""
-        self._has_held = True
-        live = LiveReplacement(self._cluster, self._person, self._spec.id, self, seen)
-        return await live.replace(lambda course: self._refuse(Seen(course, 0), force=force))
+        self._live = LiveReplacement(self._cluster, self._person, self._spec.id, self, seen)
+        return await self._live.replace(lambda course: self._refuse(Seen(course, 0), force=force))
 
     def _own(self, user: str, running: set[str]) -> set[str]:
         """Jobs of another person's batch do not go on: they would count for this one."""

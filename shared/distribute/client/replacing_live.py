@@ -57,6 +57,16 @@ class LiveReplacement:
         """What somebody did to the batch before that."""
         self._has_news = False
         """Was more read of the batch since the last step?"""
+        self._is_under_way = False
+        """Has it said something of the batch, or is about to, and has not replaced it?"""
+
+    @property
+    def leaves_it_held(self) -> bool:
+        """If this ends now: does the batch stay held?"""
+        state = self._story.state
+        if state is None or state.end is not None or state.submission != self._seen.course.submission:
+            return False
+        return self._is_under_way
 
     async def replace(self, refuse: Callable[[Course], None]) -> bool:
         """Replace the batch. False: it ended before that, and nothing of it goes on.
@@ -99,6 +109,7 @@ class LiveReplacement:
         elif ending or state.unarchived:
             self._has_news = False
         elif await self._append(self._successor.submitted(compared), self._story.seq) is not None:
+            self._is_under_way = False
             return True
         return None
 
@@ -114,8 +125,10 @@ class LiveReplacement:
 
     async def _append(self, event: Event, last_seq: int) -> int | None:
         """The event's sequence. None: another came first; it is read now."""
+        self._is_under_way = True  # also if this is interrupted while the log answers
         seq = await self._appender.append(event, last_seq)
         if seq is None:
+            self._is_under_way = self._has_acted
             await self._reader.read_to_now()
         else:
             self._has_acted = True

@@ -197,3 +197,23 @@ async def test_what_can_not_be_replaced_is_refused(cluster: Any, said: list[Even
         with pytest.raises(Refused, match=why):
             await asked
     assert "kill_requested" not in cluster.types()
+
+
+async def test_an_interrupted_replacement_knows_that_the_batch_stays_held(cluster: Any) -> None:
+    await cluster.say(*ENDED[:6], *runs("job2"), *runs("job3"))
+    replaces = replacement(cluster, PARTLY_CHANGED)
+    replacing = asyncio.create_task(replaces.submit({}))
+    assert not replaces.leaves_it_held
+    await cluster.until("kill_requested")
+    replacing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await replacing
+    assert replaces.leaves_it_held
+
+
+async def test_a_replacement_that_came_to_its_end_leaves_no_batch_held(cluster: Any) -> None:
+    await cluster.say(*ENDED[:6], *runs("job3"))
+    replaces = replacement(cluster, PARTLY_CHANGED)
+    await replaces.submit({})
+    assert last(cluster).replaces == ENDED[1].id
+    assert not replaces.leaves_it_held
