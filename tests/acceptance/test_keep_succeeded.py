@@ -176,7 +176,7 @@ def test_a_batch_of_which_nothing_goes_on_is_stopped_and_what_succeeded_is_kept(
         "live", jobs | {"late": "echo other"}, timeout="1h"
     )  # the job that runs is given other things
     told = jane.runs("add", "live.yaml", *KEEP, "--yes")
-    assert "1 job of jane/live that a node has would be stopped, and run again" in told.stderr
+    assert "1 job of jane/live that a node has would be stopped\n" in told.stderr, "one is removed"
     assert "1 job is kept, 2 run again, 1 is removed" in told.stdout
     gate.touch()
     jane.runs("wait", "jane/live")

@@ -48,7 +48,8 @@ async def agree_to_keep(
         document |= listed(output, spec, compared)
     stopped -= len(compared.going_on)
     if stopped > 0:
-        output.hint(f"{counted(stopped, 'job')} of {name} that a node has would be stopped, and run again")
+        again = "" if compared.removed else ", and run again"
+        output.hint(f"{counted(stopped, 'job')} of {name} that a node has would be stopped{again}")
     if not dry:
         question = f"Replace {name} ({told(compared)}), and lose for good what the others left?"
         await agree(question, f"{printable(str(spec.id))} was not replaced", yes=yes)
