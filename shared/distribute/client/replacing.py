@@ -17,6 +17,7 @@ from distribute.client.saying import refuse_another, refuse_anothers, refuse_com
 from distribute.client.seen import Seen, refuse_acts
 from distribute.client.standing import ask_standing
 from distribute.client.upload import OnBytes, upload
+from distribute.client.visiting import RUNS
 from distribute.client.words import printable
 from distribute.codec import decode_in_slices
 from distribute.core.errors import LogReplaced, Refused, UnreadableEvent
@@ -147,8 +148,8 @@ class Replacement:
         """As `compare`, with the batch that stands so, by what the scheduler says of its jobs."""
         running: set[str] = set()
         if course.end is None:
-            jobs = (await self._queries.batch(self._spec.id, states=["running"]))["job_list"]
-            running = {job["job"] for job in jobs if job["killed_by"] is None}
+            jobs = (await self._queries.batch(self._spec.id, states=sorted(RUNS)))["job_list"]
+            running = {job["job"] for job in jobs if job["killed_by"] is None and job["moved_by"] is None}
         own = self._own(course.user, running)
         return await self._compare(course.seq, course.submission or "", await self._succeeded(), own)
 

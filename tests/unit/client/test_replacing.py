@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from distribute.core.specs import BatchSpec
 from distribute.core.work import Comparison
 from distribute.testing import builders as make
 
+LATE = datetime(2100, 1, 1, tzinfo=UTC)
 SPEC = make.batch(3)
 CHANGED = make.batch([make.job("job1"), make.job("job2", command="other"), make.job("job4")])
 
@@ -217,3 +219,17 @@ async def test_a_replacement_that_came_to_its_end_leaves_no_batch_held(cluster: 
     await replaces.submit({})
     assert last(cluster).replaces == ENDED[1].id
     assert not replaces.leaves_it_held
+
+
+async def test_a_job_at_a_paused_node_goes_on(cluster: Any) -> None:
+    """Or a batch of which all that runs is at paused nodes would be killed as a whole."""
+    await cluster.say(*ENDED[:6], *runs("job3"), make.paused(until=LATE, keeps=("job3",)))
+    replaces = replacement(cluster, PARTLY_CHANGED)
+    assert (await replaces.compare()).going_on == ("job3",)
+    assert (await replaces.submit({})).going_on == ("job3",)
+    assert "kill_requested" not in cluster.types()
+
+
+async def test_a_job_that_is_being_moved_does_not_go_on(cluster: Any) -> None:
+    await cluster.say(*ENDED[:6], *runs("job3"), make.move_requested("job3", of=SPEC))
+    assert (await replacement(cluster, PARTLY_CHANGED).compare()).rerun == ("job2", "job3")
