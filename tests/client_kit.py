@@ -13,7 +13,8 @@ import orjson
 
 from distribute.client.person import Person
 from distribute.codec import encode
-from distribute.core.errors import LogReplaced, Unreachable
+from distribute.core import errors
+from distribute.core.errors import LogReplaced
 from distribute.core.events import Event
 from distribute.core.fold import apply
 from distribute.core.ids import BatchId, BuildId, JobId
@@ -39,7 +40,7 @@ class NobodyAnswers:
     """Queries without a scheduler."""
 
     async def ask(self, verb: str, payload: bytes = b"", *, timeout_s: float = 5.0) -> bytes:
-        raise Unreachable(f"nobody answers {verb!r}")
+        raise errors.NobodyAnswers(f"nobody answers {verb!r}")
 
     def serving(self, verb: str, handler: Any) -> AbstractAsyncContextManager[None]:
         raise AssertionError("no service runs here")
@@ -50,7 +51,7 @@ class SchedulerAnswers(NobodyAnswers):
 
     def __init__(self, log: MemoryLog, until: int | None = None) -> None:
         self._log = log
-        self._until = until
+        self.until = until
         self.asked: list[str] = []
 
     async def ask(self, verb: str, payload: bytes = b"", *, timeout_s: float = 5.0) -> bytes:
@@ -58,7 +59,7 @@ class SchedulerAnswers(NobodyAnswers):
             return await super().ask(verb, payload, timeout_s=timeout_s)
         self.asked.append(verb)
         asked, state, stored = orjson.loads(payload), State(), self._log.stored
-        for recorded in stored.between(0, stored.last_seq if self._until is None else self._until):
+        for recorded in stored.between(0, stored.last_seq if self.until is None else self.until):
             apply(state, recorded)
         batch = BatchId(asked["namespace"], asked["batch"])
         if verb == "results":

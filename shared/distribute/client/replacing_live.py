@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from distribute.client.appending import Appender
 from distribute.client.batch_log import BatchReader
 from distribute.client.seen import Seen, acted
-from distribute.client.standing import ask_standing
+from distribute.client.standing import until_read
 from distribute.core.events import Event, Held, KillRequested
 from distribute.core.projections.course import Course
 from distribute.core.projections.story import BatchStory
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from distribute.client.person import Person
     from distribute.core.ids import BatchId
     from distribute.core.recorded import Recorded
-    from distribute.core.state import BatchState
+    from distribute.core.state import BatchState, Holding
     from distribute.core.work import Comparison
     from distribute.ports import Cluster
 
@@ -57,6 +57,8 @@ class LiveReplacement:
         """What somebody did to the batch before that."""
         self._has_news = False
         """Was more read of the batch since the last step?"""
+        self._known_hold: Holding | None = None
+        """The hold that the scheduler has read."""
         self._is_under_way = False
         """Has it said something of the batch, or is about to, and has not replaced it?"""
 
@@ -98,8 +100,12 @@ class LiveReplacement:
         if state.holding is None:
             held = Held(**self._person.stamp(), **self._names(state), reason=REASON)
             await self._append(held, self._story.scope_seq)
-            # Once the scheduler has read that, it gives no job of the batch to a node any more.
-            await ask_standing(self._cluster, self._batch)
+            await self._reader.read_to_now()
+            return None
+        if self._known_hold != state.holding:
+            # From then on, the scheduler gives no job of the batch to a node.
+            await until_read(self._cluster, self._batch, self._story.scope_seq)
+            self._known_hold = state.holding
             await self._reader.read_to_now()
             return None
         compared = await self._successor.compare_folded(state)

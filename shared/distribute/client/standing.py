@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from distribute.client.queries import TRIES, ask
-from distribute.core.errors import Refused, Unreachable
+from distribute.core.errors import NobodyAnswers, Refused, Unreachable
 from distribute.core.projections.course import Course
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 ANSWER_WITHIN_S = 1.0
 """How long to wait for the scheduler where its answer only saves work."""
+
+_ASK_AGAIN_S = 0.2
+"""A scheduler that is behind has waited before it says so; one out of reach does not say that it is back."""
 
 
 class Outcome(NamedTuple):
@@ -53,6 +57,28 @@ async def ask_standing(cluster: Cluster, batch: BatchId, job: str | None = None)
         return Told(answer["seq"], course, answer["under_seq"], answer["batch"], told)
     except (KeyError, TypeError):
         return None  # another version's scheduler
+
+
+async def until_read(cluster: Cluster, batch: BatchId, seq: int) -> None:
+    """Return once the scheduler has read the event of a batch at `seq`, so that it decides by that.
+
+    If none runs, return at once: one that starts reads the log before it decides. One that is slow, or out of
+    the broker's reach, is waited for: what it decided before may still come into the log.
+
+    Raises:
+        Refused: the scheduler, or the broker, answers no such query.
+    """
+    question = {**batch._asdict(), "job": None}
+    while True:
+        try:
+            answer = await ask(cluster, "standing", question, timeout_s=ANSWER_WITHIN_S)
+        except NobodyAnswers:
+            return
+        except Unreachable:
+            answer = {}
+        if answer.get("seq", 0) >= seq:
+            return
+        await asyncio.sleep(_ASK_AGAIN_S)
 
 
 async def ask_believed(

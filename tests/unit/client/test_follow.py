@@ -129,7 +129,7 @@ async def test_a_scheduler_that_is_a_little_behind_is_asked_again(tmp_path: Path
         """Has read the last event only when it is asked for the third time."""
 
         async def ask(self, verb: str, payload: bytes = b"", *, timeout_s: float = 5.0) -> bytes:
-            self._until = None if len(self.asked) >= 2 else self._log.stored.last_seq - 1
+            self.until = None if len(self.asked) >= 2 else self._log.stored.last_seq - 1
             return await super().ask(verb, payload, timeout_s=timeout_s)
 
     cluster.queries = Behind(cluster.log)

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from client_kit import JANE, WITH_AND_WITHOUT_SCHEDULER, MemoryCluster
+from client_kit import JANE, WITH_AND_WITHOUT_SCHEDULER, MemoryCluster, SchedulerAnswers
+from distribute.client import standing
 from distribute.client.queries import Queries
 from distribute.client.replacing import Replacement
 from distribute.core.errors import Refused
@@ -219,6 +220,29 @@ async def test_a_replacement_that_came_to_its_end_leaves_no_batch_held(cluster: 
     await replaces.submit({})
     assert last(cluster).replaces == ENDED[1].id
     assert not replaces.leaves_it_held
+
+
+@pytest.mark.parametrize("holder", ["jane", "bob"])
+async def test_a_batch_is_replaced_only_once_the_scheduler_has_read_that_it_is_held(
+    tmp_path: Path, holder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is slow may still give a job of it to a node, and nothing would ever end that."""
+    monkeypatch.setattr(standing, "_ASK_AGAIN_S", 0.001)
+    cluster: Any = MemoryCluster(tmp_path, "a scheduler answers")
+    await cluster.say(*ENDED[:6], *runs("job3"))
+    scheduler = cluster.queries = SchedulerAnswers(cluster.log, until=cluster.log.stored.last_seq)
+    if holder == "bob":
+        await cluster.say(make.held(SPEC))
+    replacing = asyncio.create_task(replacement(cluster, PARTLY_CHANGED).submit({}))
+    await cluster.until("held")
+    enough = len(scheduler.asked) + 20
+    async with asyncio.timeout(60):
+        while len(scheduler.asked) < enough and not replacing.done():  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.001)
+    assert last(cluster).replaces is None
+    scheduler.until = None
+    assert (await replacing).going_on == ("job3",)
+    assert last(cluster).replaces == ENDED[1].id
 
 
 async def test_a_job_at_a_paused_node_goes_on(cluster: Any) -> None:
