@@ -40,7 +40,8 @@ class Follower:
         link.on_return.append(self._begin_anew)
         link.broker.readers.append(self._on_event)
         link.followers.append(self)
-        self.wake()
+        if link.connected and not self.is_over:
+            self._look_and_wake()
 
     async def take(self) -> Sequence[Recorded]:
         """The events of the next delivery. They may be none only at the end.
