@@ -247,7 +247,7 @@ class Stories:
         for job, story in self.of_batch(batch.id):
             if job.job in again:
                 story.failures, story.suspect, story.left_node = 0, None, None
-                story.inexcusable = story.given_up = False
+                story.inexcusable = story.given_up = story.to_be_killed = False
             story.forgiven = job.job not in again and batch.status[batch.rows[job.job]] == Status.FAILED
 
     def _tell_of_job(self, story: Story, event: ev.JobEvent, before: State) -> None:

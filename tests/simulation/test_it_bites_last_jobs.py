@@ -40,7 +40,7 @@ def test_a_scheduler_that_does_not_wait_for_the_archive_is_found(monkeypatch: py
 
 def test_a_fold_that_leaves_an_outdated_last_job_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fold_batch, "run_last_again", lambda batch: None)
-    finds("is (SUCCEEDED|FAILED)", scenario=with_last_jobs)
+    finds("is (SUCCEEDED|FAILED)|completed without", scenario=with_last_jobs)
 
 
 def test_a_scheduler_that_never_begins_the_last_job_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
