@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -304,8 +305,17 @@ def test_a_problem_is_one_line_even_if_the_file_name_is_two(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("text", ["[" * 5000, "{a: " * 5000 + "}" * 5000, "- " * 5000 + "x\n"])
-def test_a_file_nested_deeper_than_the_parser_allows_is_refused(text: str, loader: Loader) -> None:
-    (problem,) = problems_of(text, loader)
+@pytest.mark.parametrize("limit", [1000, 20_000])
+def test_a_file_nested_deeper_than_the_parser_allows_is_refused(
+    text: str, limit: int, loader: Loader
+) -> None:
+    """Whatever limit Python has: other programs in the process may set that."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(limit)
+    try:
+        (problem,) = problems_of(text, loader)
+    finally:
+        sys.setrecursionlimit(before)
     assert problem.endswith(": nested more than 50 deep; close the brackets before this")
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias, cast
 
 import yaml
 
-from distribute.config.yaml_syntax import TOO_DEEP, Problem, UnreadableYaml, explain
+from distribute.config.yaml_syntax import MAX_DEPTH, TOO_DEEP, Problem, UnreadableYaml, explain
 
 Loader: TypeAlias = "type[yaml.BaseLoader] | type[yaml.CBaseLoader]"
 Pair: TypeAlias = tuple[yaml.Node, yaml.Node]
@@ -32,6 +32,14 @@ _KEYS = "distribute_keys"
 """The attribute of a mapping's node that holds its `_Keys`."""
 
 
+class _TooDeep(yaml.YAMLError):
+    """The text is nested too deep, as seen at `offset`, in characters."""
+
+    def __init__(self, offset: int) -> None:
+        super().__init__(TOO_DEEP)
+        self.offset = offset
+
+
 def _resolving_nulls_and_merges(base: Loader) -> Loader:
     """A loader that gives a meaning to a plain null and to `<<`; all other scalars are text.
 
@@ -48,6 +56,9 @@ def _resolving_nulls_and_merges(base: Loader) -> Loader:
 
     def descend_resolver(self: Any, parent: yaml.Node | None, index: object) -> None:
         """PyYAML calls this before it composes a node. We have nothing else to do there."""
+        self.depth += 1
+        if self.depth > _MAX_COMPOSED_DEPTH:
+            raise _TooDeep(offset_of(cast("yaml.Node", parent)))
         if index and type(parent) is yaml.SequenceNode:
             if index == MAX_ITEMS:
                 raise UnreadableYaml(Problem(offset_of(parent), _TOO_LONG))
@@ -58,17 +69,21 @@ def _resolving_nulls_and_merges(base: Loader) -> Loader:
 
     def ascend_resolver(self: Any) -> None:
         """The counterpart of `descend_resolver`."""
+        self.depth -= 1
 
     hooks = {
         "resolve": resolve,
         "descend_resolver": descend_resolver,
         "ascend_resolver": ascend_resolver,
         "when_done": None,
+        "depth": 0,
     }
     loader: Loader = type(base.__name__, (base,), hooks)
     return loader
 
 
+_MAX_COMPOSED_DEPTH = 2 * MAX_DEPTH
+"""Whoever reads the nodes says where they are too deep. This comes before Python's limit, which varies."""
 _TOO_LONG = f"a list of more than {MAX_ITEMS} items starts here; write several files with fewer"
 
 # Why PyYAML and no other library. Measured with 100,000 jobs (15 MB, 1.7 million scalars), two shared cores:
@@ -105,6 +120,8 @@ def composed(
     """
     try:
         return _composed(text, make, when_done)
+    except _TooDeep as error:
+        raise UnreadableYaml(Problem(error.offset, TOO_DEEP)) from error
     except yaml.YAMLError as error:
         raise UnreadableYaml(*explain(text, error, lambda mended: _composed(mended, make))) from error
     except RecursionError as error:  # libyaml has a limit of its own
