@@ -13,7 +13,13 @@ from distribute.client.appending import Appender
 from distribute.client.batch_log import read_standing
 from distribute.client.removal import remove
 from distribute.client.replacing_live import LiveReplacement
-from distribute.client.saying import refuse_another, refuse_anothers, refuse_compacted, refuse_elsewhere
+from distribute.client.saying import (
+    NOT_REPLACED,
+    refuse_another,
+    refuse_anothers,
+    refuse_compacted,
+    refuse_elsewhere,
+)
 from distribute.client.seen import Seen, refuse_acts
 from distribute.client.standing import ask_standing
 from distribute.client.upload import OnBytes, upload
@@ -37,9 +43,6 @@ if TYPE_CHECKING:
     from distribute.core.state import BatchState
     from distribute.inputs.sources import Source
     from distribute.ports import Cluster
-
-
-_NOT_REPLACED = "it was not replaced, and yours is not submitted"
 
 
 class Replacement:
@@ -163,7 +166,7 @@ class Replacement:
             return False  # an assignment was under way when it ended
         now = Seen(course, told.seq)
         self._refuse(now, force=force)
-        await refuse_acts(self._cluster, self._spec.id, self._seen or now, told.seq, _NOT_REPLACED)
+        await refuse_acts(self._cluster, self._spec.id, self._seen or now, told.seq, NOT_REPLACED)
         compared = await self._compare(course.seq, course.submission or "", await self._succeeded())
         said = self.submitted(compared)
         return await Appender(self._cluster.log).append(said, told.under_seq) is not None
@@ -199,7 +202,7 @@ class Replacement:
             name = printable(str(batch))
             raise Refused(f"there is no batch {name} of which anything could be kept: submit it as a new one")
         self._seen = self._seen or now
-        refuse_another(batch, course, self._seen.course, _NOT_REPLACED)
+        refuse_another(batch, course, self._seen.course, NOT_REPLACED)
         refuse_elsewhere(batch, course)
         refuse_anothers(batch, course.user, self._person, self.verb, force=force)
         refuse_compacted(batch, course, "replace it without --keep-succeeded")

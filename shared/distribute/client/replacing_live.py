@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from distribute.client.appending import Appender
 from distribute.client.batch_log import BatchReader
+from distribute.client.saying import NOT_REPLACED
 from distribute.client.seen import Seen, acted
 from distribute.client.standing import until_read
 from distribute.core.events import Event, Held, KillRequested
@@ -85,7 +86,7 @@ class LiveReplacement:
                     state = self._story.state
                     refuse(Course.of(state))
                     if self._act is not None:
-                        raise acted(self._batch, self._act, "it was not replaced, and yours is not submitted")
+                        raise acted(self._batch, self._act, NOT_REPLACED)
                     if state is None or state.end is not None:
                         return False
                     if (done := await self._step(state)) is not None:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from distribute.core.projections.course import Course
     from distribute.ports import Cluster
 
+NOT_REPLACED = "it was not replaced, and yours is not submitted"
+"""What it comes to that a submission, which was to replace a batch, is refused."""
+
 
 async def say_of_batch(
     cluster: Cluster, batch: BatchId, course: Course, event_of: Callable[[Course], Event]

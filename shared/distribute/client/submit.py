@@ -12,7 +12,7 @@ from distribute.client.appending import append_behind
 from distribute.client.batch_log import read_standing
 from distribute.client.channels import ask_channels
 from distribute.client.control import delete
-from distribute.client.saying import refuse_another
+from distribute.client.saying import NOT_REPLACED, refuse_another
 from distribute.client.seen import Seen
 from distribute.client.upload import OnBytes, upload
 from distribute.client.words import argument, printable
@@ -155,7 +155,7 @@ async def submit(
                 return event, scope_seq
             if not replace or seen is None:
                 raise _taken(spec.id, course.user)
-            refuse_another(spec.id, course, seen.course, "it was not replaced, and yours is not submitted")
+            refuse_another(spec.id, course, seen.course, NOT_REPLACED)
             with suppress(UnknownName):  # somebody else has deleted it by now
                 await delete(cluster, person, spec.id, seen=seen, replacing=True, force=force)
 
