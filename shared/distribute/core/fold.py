@@ -22,6 +22,8 @@ from distribute.core.recorded import Recorded
 from distribute.core.state import Attempt, BatchState, State
 
 _LATEST_S = LATEST.timestamp()
+_WITHIN_ATTEMPT = frozenset({ev.Claimed, ev.Started, ev.StopOrdered, ev.JobArchived})
+"""Events that neither begin an attempt nor end one: accounts stay as they are."""
 
 
 def apply(state: State, recorded: Recorded) -> str | None:
@@ -57,6 +59,8 @@ def _apply_job_event(state: State, recorded: Recorded, event: JobEvent) -> str |
     if batch is None or row is None:
         return advance(batch, recorded).misfit
     seq, time, _ = recorded
+    if type(event) in _WITHIN_ATTEMPT:
+        return advance_job(batch, row, seq, time, event)
     active = batch.active
     before = active.get(row)
     finished = event if type(event) is ev.Finished else None
