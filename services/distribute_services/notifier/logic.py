@@ -52,12 +52,16 @@ class Sending(NamedTuple):
 
 
 class Letter(NamedTuple):
-    """What one person is told next: one notice, or a summary of several. `is_sent`: only `notified` lacks."""
+    """What one person is told next: one notice, or a summary of several.
+
+    `is_sent`: only `notified` lacks, of some of them. `refused` is then why the person could not be reached.
+    """
 
     to: str
     key: str
     notices: tuple[Notice, ...]
     is_sent: bool = False
+    refused: str | None = None
 
     @property
     def is_summary(self) -> bool:
@@ -80,8 +84,8 @@ class Queue:
         self.since = since
         self.began_at = self.done_until = done_until
         self._sending = {one.to: one for one in sending}
-        self._sent: set[str] = set()
-        """The keys of messages among these of which the log has a `notified`."""
+        self._sent: dict[str, str | None] = {}
+        """The messages among these of which the log has a `notified`, by key, and why they were refused."""
         self._waiting: dict[str, dict[str, Notice]] = {}
         """By person, then by key; the oldest first."""
         self._told_once: dict[str, set[str]] = {}
@@ -99,7 +103,7 @@ class Queue:
             self._told_once.setdefault(event.submission, set()).add(event.key)
         sending = self._sending.get(event.to)
         if sending is not None and sending.key in {event.key, event.summary}:
-            self._sent.add(sending.key)
+            self._sent[sending.key] = event.refused
         self._drop(event.to, event.key)
 
     def waits(self, to: str, notice: Notice) -> bool:
@@ -133,7 +137,8 @@ class Queue:
         notices = self._current(to, is_current)
         if (sending := self._sending.get(to)) is not None:
             if covered := _covered(sending, notices):
-                return Letter(to, sending.key, covered, sending.key in self._sent)
+                is_sent, refused = sending.key in self._sent, self._sent.get(sending.key)
+                return Letter(to, sending.key, covered, is_sent, refused)
             self._end_sending(to)
         if not notices:
             return None
@@ -153,7 +158,7 @@ class Queue:
 
     def _end_sending(self, to: str) -> None:
         if (sending := self._sending.pop(to, None)) is not None:
-            self._sent.discard(sending.key)
+            self._sent.pop(sending.key, None)
 
     def drop(self, to: str, told: Iterable[Notice]) -> None:
         """These were told."""

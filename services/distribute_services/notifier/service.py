@@ -256,7 +256,7 @@ class NotifierService:
         sender = Sender(channel)
         while True:
             letter = await self._next(channel.name, sender)
-            refused = None
+            refused = letter.refused
             if not letter.is_sent:
                 await self._note()
                 try:

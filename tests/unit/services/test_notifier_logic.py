@@ -51,7 +51,9 @@ class Notifier:
         self.note = note_of(self.outbox)
         return told
 
-    def say_told(self, letter: Letter, channel: str = "mail", most: int = 1000) -> None:
+    def say_told(
+        self, letter: Letter, channel: str = "mail", most: int = 1000, refused: str | None = None
+    ) -> None:
         for notice in letter.notices[:most]:
             self.happen(
                 make.notified(
@@ -62,6 +64,7 @@ class Notifier:
                     to=letter.to,
                     key=notice.key,
                     summary=letter.key if letter.is_summary else None,
+                    refused=refused,
                 )
             )
 
@@ -205,16 +208,22 @@ def test_many_batches_are_told_in_one_message() -> None:
     assert notifier.tell() == ["end"]
 
 
+@pytest.mark.parametrize("refused", [None, "there is no such mailbox"])
 @pytest.mark.parametrize("count", [1, len(MANY)])
 @pytest.mark.parametrize("noted", [0, 1, 3])
-def test_a_message_cut_short_goes_out_as_the_same_message(count: int, noted: int) -> None:
-    """Killed after it was sent, and before all of it was noted in the log. Meanwhile more batches end."""
+def test_a_message_cut_short_goes_out_as_the_same_message(
+    count: int, noted: int, refused: str | None
+) -> None:
+    """Killed after it was sent, and before all of it was noted in the log. Meanwhile more batches end.
+
+    If the person could not be reached, the rest of it must not be noted as told.
+    """
     first = Notifier()
     for spec in MANY[:count]:
         first.happen(*killed(spec))
     letter = first.take()
     assert letter is not None
-    first.say_told(letter, most=noted)
+    first.say_told(letter, most=noted, refused=refused)
     for number in range(10):
         first.happen(*killed(make.batch(batch=f"later{number}")))
     first.happen(make.batch_archived(MANY[0]))
@@ -226,6 +235,7 @@ def test_a_message_cut_short_goes_out_as_the_same_message(count: int, noted: int
             assert again.key != letter.key
             continue
         assert (again.key, again.is_sent) == (letter.key, noted > 0)
+        assert again.refused == (refused if noted else None)
         assert [notice.key for notice in again.notices] == [notice.key for notice in letter.notices[noted:]]
 
 
