@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -123,7 +126,57 @@ async def test_a_program_of_this_name_that_hangs_runs_no_container(
     assert (found or "").startswith("it did not run a container within 0.5 s")
 
 
-async def test_nothing_is_left_of_the_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    return folder
+
+
+async def test_nothing_is_left_of_the_trial(temporary: Path) -> None:
     await why_no_containers(environment())
-    assert list(tmp_path.iterdir()) == []
+    assert list(temporary.iterdir()) == []
+
+
+def test_what_a_runner_left_that_was_killed_is_removed_by_the_next_trial(
+    temporary: Path, tmp_path: Path
+) -> None:
+    code = (
+        "import asyncio, os; from distribute_services.node_runner.host.apptainer import why_no_containers;"
+        "asyncio.run(why_no_containers(dict(os.environ)))"
+    )
+    kills_its_runner = environment(program(tmp_path, "kill -KILL $PPID"))
+    killed = subprocess.run(
+        [sys.executable, "-P", "-c", code], env={**os.environ, **kills_its_runner}, check=False
+    )
+    assert (killed.returncode, len(list(temporary.iterdir()))) == (-signal.SIGKILL, 1)
+    asyncio.run(why_no_containers(environment(program(tmp_path, "exit 1"))))
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to run jobs as another user")
+async def test_the_user_of_jobs_cannot_touch_the_lock_on_the_folder_of_a_trial() -> None:
+    nobody = person("nobody")
+    assert nobody is not None
+    with folder_of_nobody() as folder:
+        look = f'ls -A . > {folder}/seen; stat -c "%U %a" . lock > {folder}/rights'
+        script = f'cd "$APPTAINER_TMPDIR/../.." && rm -f lock; {look}'
+        await why_no_containers(environment(program(folder, script)), nobody)
+        assert (folder / "rights").read_text() == "root 711\nroot 600\n"
+        assert (folder / "seen").read_text() == "", "it may pass the folder, but not look around"
+
+
+async def test_without_room_for_a_trial_the_node_runs_no_containers(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_full(path: Path, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", is_full)
+    found = await why_no_containers(environment())
+    assert (found or "").startswith(f"the files to try it with can't be written: {temporary}/")
+    assert (found or "").endswith("the disk is full")
+    monkeypatch.setattr("distribute.scratch.temporary_place", lambda: temporary / "missing")
+    found = await why_no_containers(environment())
+    assert (found or "").startswith("no folder for temporary files can be made in ")

@@ -15,7 +15,8 @@ from distribute_services.node_runner.keeper.view import OVERLAY_OPTIONS, View, s
 
 log = logging.getLogger(__name__)
 
-_TRIAL = "trial-"
+TRIAL = "trial-"
+"""How the names of folders in which something is tried begin. `find_out` removes those that are left."""
 
 Way = Literal["overlay", "bind", "copy"]
 """`overlay`: a job sees the build, and its own changes, at the path of the build; nothing is copied. `bind`:
@@ -45,7 +46,7 @@ def find_out(folder: Path, wanted: Way = "overlay") -> PrivateCopies:
     Whether one works depends on the kernel, its settings, the file system and, in a container, on its
     engine. So we try it, and don't derive it from versions.
     """
-    for trial in folder.glob(f"{_TRIAL}*"):
+    for trial in folder.glob(f"{TRIAL}*"):
         _remove(trial)  # of a runner that was killed meanwhile
     ways = [PrivateCopies("overlay", options) for options in OVERLAY_OPTIONS]
     ways.append(PrivateCopies("bind"))
@@ -56,7 +57,7 @@ def find_out(folder: Path, wanted: Way = "overlay") -> PrivateCopies:
 
 def _works(copies: PrivateCopies, folder: Path) -> bool:
     """Does a process that changes its copy leave the build as it is?"""
-    trial = Path(tempfile.mkdtemp(prefix=_TRIAL, dir=folder))
+    trial = Path(tempfile.mkdtemp(prefix=TRIAL, dir=folder))
     built, own, scratch = trial / "built", trial / "own", trial / "scratch"
     try:
         for path in (built, own, scratch):

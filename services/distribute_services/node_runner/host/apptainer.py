@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import os
 import re
 import shutil
-import tempfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 from distribute.core import container
+from distribute.core.errors import InputError
+from distribute.core.os_words import cause
+from distribute.scratch import scratch_folder
 from distribute_services.node_runner.host.ask import Answer, call, closed_to
 from distribute_services.node_runner.host.container_faults import why_not
 from distribute_services.node_runner.host.run_as import Person
@@ -46,17 +47,30 @@ async def why_no_containers(environment: Mapping[str, str], who: Person | None =
     cat = shutil.which("cat", path=environment.get("PATH", os.defpath))
     if cat is None:
         return "there is no program `cat` to try it with"
-    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="distribute-apptainer-"))
     try:
-        answer = await _run(folder, os.path.realpath(cat), environment, who)
-    finally:
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        # What a runner leaves here that is killed meanwhile is removed by the next one's trial.
+        with scratch_folder("apptainer") as scratch:
+            answer = await _run(_folder_for(who, scratch), os.path.realpath(cat), environment, who)
+    except InputError as error:
+        return str(error)
+    except OSError as error:
+        return f"the files to try it with can't be written: {cause(error)}"
     if answer is None:
         path = closed_to(who, "apptainer", environment)
         return NOT_INSTALLED if path is None else f"the user of this node's jobs may not run {path}"
     if answer.exit_code == 0 and answer.out == _WORD:
         return None
     return _words(answer)
+
+
+def _folder_for(who: Person | None, scratch: Path) -> Path:
+    """A new folder that belongs to the user, in one that stays ours: its lock says that it is in use."""
+    folder = scratch / "trial"
+    folder.mkdir()
+    if who is not None:
+        os.chown(folder, who.entry.pw_uid, who.entry.pw_gid)
+        scratch.chmod(0o711)
+    return folder
 
 
 async def _run(folder: Path, cat: str, environment: Mapping[str, str], who: Person | None) -> Answer | None:
@@ -67,7 +81,7 @@ async def _run(folder: Path, cat: str, environment: Mapping[str, str], who: Pers
     (folder / "input" / "word").write_text(_WORD)
     if who is not None:
         environment = who.environment(environment)
-        for path in (folder, *folder.rglob("*")):
+        for path in folder.rglob("*"):
             os.chown(path, who.entry.pw_uid, who.entry.pw_gid)
     tops = sorted({*_OF_PROGRAMS, Path(cat).parts[1]})
     binds = [f"/{top}:/{top}:ro" for top in tops if Path("/", top).is_dir()]

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from distribute.core.errors import InputError
 from distribute.core.os_words import why
+from distribute_services.node_runner.disk.private_copies import TRIAL
 from distribute_services.node_runner.keeper.other_user import Covered, OtherUser
 from distribute_services.node_runner.keeper.view import NoViewError, spawn
 
@@ -128,7 +129,7 @@ class AnotherUser(Oneself):
 
     def _try(self, work_dir: Path) -> None:
         """Have a process of the user write to a folder of its own."""
-        trial = Path(tempfile.mkdtemp(prefix="trial-", dir=work_dir))
+        trial = Path(tempfile.mkdtemp(prefix=TRIAL, dir=work_dir))
         user, name = OtherUser(*self.told(None)), self._who.name
         try:
             os.chown(trial, *self.owner)
