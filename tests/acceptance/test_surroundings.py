@@ -114,8 +114,11 @@ def test_a_node_whose_terminal_is_closed_gives_its_job_back(jane: Person) -> Non
 
 
 def test_a_demo_whose_terminal_is_closed_leaves_nothing_behind(jane: Person) -> None:
+    """Nor does it leave the folder of an earlier one that was killed."""
     temporary = jane.home / "temporary"
-    temporary.mkdir()
+    killed = temporary / f"distribute-demo-{os.getuid()}-killed"
+    killed.mkdir(parents=True)
+    (killed / "lock").touch()  # a lock that nobody holds
     jane.sets(TMPDIR=str(temporary))
     demo = jane.starts("demo")
     line_of(demo, "starting a cluster")

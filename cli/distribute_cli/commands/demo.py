@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,11 +30,12 @@ async def demo(
 
     It replaces the results of an earlier demo, but no file that you changed.
     """
+    from distribute.scratch import scratch_folder
     from distribute_cli.local.cluster import NodePlan, Plan, local_cluster
 
     _end_in_order()
     output = session.output
-    with tempfile.TemporaryDirectory(prefix="distribute-demo-", ignore_cleanup_errors=True) as folder:
+    with scratch_folder("demo") as scratch:
         nodes = (
             NodePlan("bigger", 2, ("compiler",), 1, 3),
             NodePlan("smaller", 1, ("compiler",), 2, 3),
@@ -43,7 +43,7 @@ async def demo(
         )
         output.hint("starting a cluster of three nodes: two with a C compiler, one without")
         async with (
-            local_cluster(Plan(Path(folder), nodes)) as server,
+            local_cluster(Plan(scratch / "cluster", nodes)) as server,
             open_at(server, None, "distribute demo") as cluster,
         ):
             code = await _run_example(session, cluster, save_dir)
