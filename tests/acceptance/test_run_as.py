@@ -26,7 +26,7 @@ echo "$(id -un) $(id -G) $HOME $USER $LOGNAME $SHELL ${TMPDIR:-no TMPDIR}" > dis
 echo printed >> /dev/stdout; echo complained >> /dev/stderr
 echo changed >> made; cp made distribute_save/made
 mkdir sub && echo x > input/new && chmod 000 sub; umask 077; echo secret > distribute_save/private
-touch "$(mktemp)"
+rm "$(mktemp)"
 """
 LOOKS = """
 cd / && find "$LAB" > "$DISTRIBUTE_SAVE/found" 2> "$DISTRIBUTE_SAVE/refused"
