@@ -145,6 +145,8 @@ def test_a_job_that_runs_goes_on_beside_its_changed_neighbour(jane: Person) -> N
     told = jane.runs("add", "goes.yaml", *KEEP, "--yes")
     assert "1 job of jane/goes that a node has would be stopped, and run again" in told.stderr
     assert "1 job is kept, 1 goes on, 1 runs again" in told.stdout
+    assert "3 jobs, of which 1 is kept, 1 goes on" in jane.runs("history", "jane/goes").stdout
+    assert "of which this one goes on" in jane.runs("history", "jane/goes/same").stdout
     until(lambda: states(jane, "jane/goes")["other"] == "succeeded")
     now = jobs_of(jane, "jane/goes")["same"]
     same = ("state", "attempt", "node", "started_at")

@@ -222,10 +222,16 @@ def _submitted(event: ev.Submitted, batch: str, known: Known) -> str:
 
 def _kept(event: ev.Submitted, known: Known) -> str:
     """What a submission keeps of the batch that it replaces. With `known.jobs`, it has only one of them."""
-    kept = sum(job.kept is not None for job in event.spec.work.jobs)
-    if known.jobs is None:
-        return f"of which {kept or 'none'} {'are' if kept > 1 else 'is'} kept"
-    return f"of which this one {'is kept' if kept else 'runs'}"
+    if known.stays is None:  # it marks alike what succeeded and what runs: the fold tells these apart
+        marked = sum(job.kept is not None for job in event.spec.work.jobs)
+        ways = [(marked, "is kept or goes on", "are kept or go on")]
+    else:
+        kept, going_on = known.stays
+        ways = [(kept, "is kept", "are kept"), (going_on, "goes on", "go on")]
+    if known.jobs is not None:
+        return f"of which this one {next((one for number, one, _ in ways if number), 'runs')}"
+    stays = [f"{number} {one if number == 1 else many}" for number, one, many in ways if number]
+    return f"of which {', '.join(stays) or 'none is kept'}"
 
 
 def _told(event: ev.Notified, batch: str) -> str:

@@ -28,6 +28,7 @@ class Known(NamedTuple):
     `jobs`: how many the batch has. `ends`: how many jobs of a batch that is over succeeded, failed and were
     killed. `was_killed`: the attempt that finished had been killed. `before`: what the node that joined was
     before, None: not there. `silent_s`: for how long it was silent. `attempts`: how many a lost node has.
+    `stays`: how many jobs of the batch that was replaced are kept, and how many go on.
     """
 
     jobs: int | None = None
@@ -36,6 +37,7 @@ class Known(NamedTuple):
     before: str | None = None
     silent_s: float | None = None
     attempts: int = 0
+    stays: tuple[int, int] | None = None
 
 
 NOTHING = Known()

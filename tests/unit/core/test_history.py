@@ -12,6 +12,7 @@ from distribute.core.projections.bursts import FEW, Bursts, Line
 from distribute.core.projections.history import BatchHistory, JobHistory, NodeHistory, Told
 from distribute.core.recorded import Recorded
 from distribute.core.wording import Wording
+from distribute.core.work import marked
 from distribute.testing import builders as make
 
 SPEC = make.batch(2)
@@ -73,6 +74,27 @@ def test_the_fold_adds_how_many_jobs_ended_how_and_that_one_was_killed() -> None
         "job1 was killed on ws1 after 1m: killed by bob",
         "lab/sweep is over: 2 killed",
     ]
+
+
+def test_of_a_batch_that_is_replaced_while_it_runs_it_is_told_what_is_kept_and_what_goes_on() -> None:
+    spec = make.batch(4)
+    first = make.submitted(spec)
+    does = (make.assigned, make.claimed, make.started)
+    begun = [do(name) for name in ("job1", "job2", "job3") for do in does]
+    over: list[Event] = [make.finished("job3"), make.job_archived("job3"), make.held(submission=first.id)]
+    second = make.submitted(marked(spec, frozenset({"job1", "job2", "job3"})), replaces=first.id)
+    of_batch = told_of_batch(first, *begun, *over, second)
+    assert {one.misfit for one in of_batch} == {None}
+    assert of_batch[-1].sentence == "jane replaced lab/sweep: 4 jobs, of which 1 is kept, 2 go on"
+    told = {}
+    for name in ("job1", "job3", "job4"):
+        history = JobHistory(JobId(*spec.id, name), WORDING)
+        told[name] = [history.tell(one) for one in make.record([first, *begun, *over, second])][-1]
+    assert {name: one.sentence.rpartition(", ")[2] for name, one in told.items() if one is not None} == {
+        "job1": "of which this one goes on",
+        "job3": "of which this one is kept",
+        "job4": "of which this one runs",
+    }
 
 
 def test_a_job_is_told_of_itself_its_batch_and_the_builds_on_its_node() -> None:

@@ -13,6 +13,7 @@ from distribute.core.ids import BatchId
 from distribute.core.node_sentences import OF_MANY
 from distribute.core.sentences import TAKEN_BACK, manner, sentence, sentence_of_many
 from distribute.core.wording import MAX_REASON, Known, Wording
+from distribute.core.work import marked
 from distribute.testing import builders as make
 
 
@@ -23,6 +24,7 @@ def day(time: datetime) -> str:
 WHOLE = Wording(day)
 SHORT = Wording(day, BatchId("lab", "sweep"))
 UNTIL = "2026-01-02"
+REPLACED = make.submitted(marked(make.batch(3), frozenset({"job1", "job2"})), replaces="another")
 ELSEWHERE: dict[str, Any] = {
     "submission": "any",
     "state": "killed",
@@ -38,6 +40,9 @@ ELSEWHERE: dict[str, Any] = {
         (make.submitted(make.batch(2)), {}, "jane submitted lab/sweep: 2 jobs"),
         (make.submitted(make.batch(1)), {"jobs": 3000}, "jane submitted lab/sweep: 3000 jobs"),
         (make.submitted(ran_at=make.RAN_AT), {}, "jane submitted lab/sweep: 1 job that ran at slurm"),
+        (REPLACED, {}, "jane replaced lab/sweep: 3 jobs, of which 2 are kept or go on"),
+        (REPLACED, {"stays": (0, 1)}, "jane replaced lab/sweep: 3 jobs, of which 1 goes on"),
+        (REPLACED, {"stays": (0, 0)}, "jane replaced lab/sweep: 3 jobs, of which none is kept"),
         (make.kill_requested(by="bob"), {}, "bob kills lab/sweep"),
         (make.kill_requested(job="job1"), {}, "jane kills lab/sweep/job1"),
         (make.kill_requested(state="queued"), {}, "jane kills what still waits of lab/sweep"),

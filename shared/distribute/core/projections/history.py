@@ -16,7 +16,7 @@ from distribute.core.projections.attempts import with_only_job
 from distribute.core.projections.story import BatchStory
 from distribute.core.recorded import Recorded
 from distribute.core.sentences import sentence
-from distribute.core.state import FAILED, KILLED, SUCCEEDED, BatchState, State
+from distribute.core.state import FAILED, KILLED, RUNNING, SUCCEEDED, BatchState, State
 from distribute.core.wording import NOTHING, Known, Wording
 
 
@@ -62,6 +62,8 @@ def known_of(batch: BatchState | None, event: ev.Event) -> Known:
             return Known(ends=(succeeded, failed, killed))
         case "finished":
             return Known(was_killed=batch.status[batch.rows[event.job]] == KILLED)
+        case "submitted" if event.replaces is not None:
+            return Known(stays=(batch.counts[SUCCEEDED], batch.counts[RUNNING]))
         case _:
             return NOTHING
 
@@ -95,7 +97,8 @@ class JobHistory:
         if event.type == "finished" and misfit is None:
             known = known_of(self.story.state, event)
         if event.type == "submitted":
-            known = Known(jobs=jobs or len(event.spec.work.jobs))
+            stays = self._stays() if misfit is None else None
+            known = Known(jobs=jobs or len(event.spec.work.jobs), stays=stays)
             event = with_only_job(event, self.job.job)
         return Told(recorded, sentence(event, self._wording, known), misfit, known)
 
@@ -105,6 +108,13 @@ class JobHistory:
         if isinstance(event, ev.Superseded) and batch is not None:
             return event.attempt.job_id == self.job and event.submission in {None, batch.submission}
         return event.node == self._node()
+
+    def _stays(self) -> tuple[int, int]:
+        """Has the batch, which was just submitted, kept this job, or does it go on?"""
+        batch = self.story.state
+        row = batch.rows.get(self.job.job) if batch is not None else None
+        status = batch.status[row] if batch is not None and row is not None else None
+        return int(status == SUCCEEDED), int(status == RUNNING)
 
     def _has_job(self) -> bool:
         """Has the batch that is there now this job? An earlier or later one of its name may lack it."""
