@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import aclosing
 from typing import Any, Generic
 
 import distribute
@@ -21,7 +22,7 @@ from distribute.core.recorded import Recorded
 from distribute.core.words import format_duration
 from distribute.host import Figures, Host, Kept, P, R
 from distribute.limited_log import LimitedLog, Trouble
-from distribute.ports import Cluster, Place
+from distribute.ports import Cluster, Only, Place
 from distribute.runtime import Failure, Stop, new_id, supervise, unless_stopped
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import pausing
@@ -172,10 +173,20 @@ class NodeRunner(Generic[P, R]):
         kept = await self._host.kept()
         await self._host.clear()
         start = await self._cluster.log.end()
-        scope = NodeId(self._options.name)
-        said = [await self._cluster.log.last(scope, word) for word in pausing.WORDS]
-        self._machine.recall([recorded for recorded in said if recorded is not None])
+        self._machine.recall(await self._said_of_pauses(NodeId(self._options.name)))
         return kept, start
+
+    async def _said_of_pauses(self, scope: NodeId) -> Sequence[Recorded]:
+        """What `RunnerMachine.recall` wants of the log."""
+        log = self._cluster.log
+        last = [await log.last(scope, word) for word in pausing.WORDS]
+        found = [recorded for recorded in last if recorded is not None]
+        if (after := pausing.seq_to_read_from(found)) is not None:
+            until = max(recorded.seq for recorded in found)
+            async with aclosing(log.follow(after=after, only=Only(scope=scope), until=until)) as reading:
+                async for records in reading:
+                    found += records
+        return found
 
     async def _leave(self, stop: Stop) -> None:
         """When it is time to leave, stop unfinished work, wait until ended work is reported, and announce

@@ -13,6 +13,7 @@ from distribute.core.recorded import Guard, Recorded
 from distribute.core.state import State
 from distribute.host import Pause
 from distribute.testing import builders as make
+from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st
 from unit.services.runner_host import Log, MemoryCluster, running_node
 from unit.services.runner_kit import said, starting
@@ -74,8 +75,53 @@ def test_a_request_that_a_dead_runner_answered_late_is_not_carried_out_again() -
     request = make.pause_requested(until=make.EPOCH + timedelta(hours=1))
     machine, joined = starting(request)
     machine.handle(st.PauseChanged(HOUR))
-    machine.deliver(late(2, make.paused()))
+    machine.deliver(late(2, make.paused(causation=request.id)))
     assert machine.deliver(Recorded(3, NOW, joined)) == []
+
+
+@pytest.mark.parametrize("word", [make.resumed(), make.paused(), make.resumed(causation="another")])
+def test_a_word_behind_a_request_that_does_not_answer_it_does_not_count_as_its_answer(
+    word: ev.Paused | ev.Resumed,
+) -> None:
+    """The dead runner wrote of a pause before that, and never read the request."""
+    request = make.pause_requested(until=make.EPOCH + timedelta(hours=1))
+    asked = do.Pause(3600.0, "jane", "", request.id)
+    machine, joined = starting(request, word)
+    assert machine.deliver(Recorded(3, NOW, joined)) == [asked]
+
+    machine, joined = starting(request)
+    machine.deliver(late(2, word))
+    assert machine.deliver(Recorded(3, NOW, joined)) == [asked]
+
+
+async def log_of(*events: ev.Event) -> MemoryCluster:
+    """A cluster whose log has a `joined` of a runner that is dead by now, and these events."""
+    cluster = MemoryCluster()
+    for event in (make.joined(incarnation="folder/dead"), *events):
+        await cluster.log.append(event, Guard(await cluster.log.last_seq()))
+    return cluster
+
+
+REQUEST = make.pause_requested(until=make.EPOCH + timedelta(hours=1))
+
+
+async def test_a_node_carries_out_what_its_dead_runner_never_read() -> None:
+    cluster = await log_of(REQUEST, make.resumed())
+    async with running_node(cluster=cluster) as node:
+        await node.event("paused", lambda event: event.causation == REQUEST.id)
+
+
+async def test_a_request_whose_answer_is_not_the_last_word_is_not_carried_out_again() -> None:
+    """The node was paused as asked, then resumed, paused and resumed by itself."""
+    answer = make.paused(causation=REQUEST.id)
+    cluster = await log_of(REQUEST, answer, make.resumed(), make.paused(), make.resumed())
+    async with running_node(cluster=cluster) as node:
+        await node.say(resume := make.resume_requested())
+        await node.event("resumed", lambda event: event.causation == resume.id)
+        answers = []
+        async for records in cluster.log.follow(after=0, until=await cluster.log.last_seq()):
+            answers += [one.event.id for one in records if one.event.causation == REQUEST.id]
+        assert answers == [answer.id]
 
 
 class SlowLog(Log):

@@ -137,8 +137,9 @@ def test_a_request_that_no_runner_heard_is_carried_out_by_the_next() -> None:
 
 def test_a_request_that_was_answered_is_not_carried_out_again() -> None:
     request = make.pause_requested(until=make.EPOCH + timedelta(hours=1))
-    assert rejoined(request, make.paused())[1] == []
-    assert rejoined(request, make.resume_requested(), make.resumed())[1] == []
+    assert rejoined(request, make.paused(causation=request.id))[1] == []
+    resume = make.resume_requested()
+    assert rejoined(request, resume, make.resumed(causation=resume.id))[1] == []
 
 
 def test_a_runner_says_that_the_pause_is_over_that_the_log_still_has() -> None:

@@ -168,7 +168,7 @@ class RunnerMachine(Course):
     # --- pauses ------------------------------------------------------------------------------------
 
     def recall(self, found: Iterable[Recorded]) -> None:
-        """Take the last event of each type of `pausing.WORDS` that the log has. Call this before `join`."""
+        """Take what the log says of pauses, as `Pausing.recall` has it. Call this before `join`."""
         self._pausing.recall(found)
 
     def handle(self, stimulus: st.Stimulus) -> list[Instruction]:

@@ -14,10 +14,24 @@ from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine.outbox import Author
 
 WORDS = ("pause_requested", "resume_requested", "paused", "resumed")
-"""The types of events that say how a node is paused. The last of each says all."""
+"""The types of events that say how a node is paused."""
 
 ENDS_SOON_S = 30.0
 """A job that comes so shortly before the end of a pause is not given back."""
+
+
+def seq_to_read_from(found: Iterable[Recorded]) -> int | None:
+    """Of the last event of each type: the sequence of a request whose answer may lie before what is found.
+
+    None: they say all.
+    """
+    by_seq = sorted(found, key=lambda recorded: recorded.seq)
+    asked = [one for one in by_seq if isinstance(one.event, ev.PauseRequested | ev.ResumeRequested)]
+    if not asked or asked[-1] is by_seq[-1]:
+        return None
+    last = asked[-1]
+    is_answered = any(one.event.causation == last.event.id for one in by_seq if one.seq > last.seq)
+    return None if is_answered else last.seq
 
 
 class Pausing:
@@ -52,18 +66,27 @@ class Pausing:
         self._recalled_seq = 0
 
     def recall(self, found: Iterable[Recorded]) -> None:
-        """Take the last event of each type of `WORDS` that the log has, before the node joins."""
+        """Take the last event of each type of `WORDS`, before the node joins.
+
+        If others lie behind the last request, and none of them answers it, take all behind it: an earlier one
+        may be the answer.
+        """
         for recorded in sorted(found, key=lambda recorded: recorded.seq):
-            if isinstance(recorded.event, ev.Paused | ev.Resumed):
-                self._recall_word(recorded)
-            else:
-                self._unanswered = recorded
+            match recorded.event:
+                case ev.Paused() | ev.Resumed():
+                    self._recall_word(recorded)
+                case ev.PauseRequested() | ev.ResumeRequested():
+                    self._unanswered = recorded
+                case _:
+                    pass
 
     def _recall_word(self, recorded: Recorded) -> None:
         self._recalled_seq = recorded.seq
         self._is_paused_by_log = isinstance(recorded.event, ev.Paused)
         self._was_paused_by_log |= self._is_paused_by_log
-        self._unanswered = None
+        # A word may lie behind a request that its author never read, and tell of a pause before that.
+        if self._unanswered is not None and recorded.event.causation == self._unanswered.event.id:
+            self._unanswered = None
 
     def late_word(self, recorded: Recorded) -> list[do.Instruction]:
         """Take a `paused` or `resumed` of an earlier runner that lies before this one's `joined`.
