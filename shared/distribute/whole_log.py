@@ -16,6 +16,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, TypeVar
 
 from distribute.archives import Archives, Moved
+from distribute.by_time import between
 from distribute.core.errors import IntegrityError, LogReplaced
 from distribute.core.events import Event, NodeEvent, types_of
 from distribute.core.ids import Assignments, BatchId, BuildId, Guarded, JobId, NodeId, Scope, Under
@@ -152,6 +153,23 @@ class WholeLog:
             return await self._stream.get_raw(seq)
         except KeyError:
             return await self._get_archived(seq, lambda log: log.get_raw(seq))
+
+    async def last_before(self, time: float) -> int:
+        """A sequence up to which all events were logged before a time, and behind which none was.
+
+        `time` is in seconds since 1970, by the log's clock. Opens only archives in which the moment may lie:
+        each once, and of those that lie one behind the other, only as many as it takes to halve them.
+        """
+        low, high = await between(self._stream, time)
+        archives = sorted(await self._archives.every(), key=_FIRST_SEQ)
+        while archives := [one for one in archives if one.last_seq > low and one.first_seq <= high]:
+            archive = archives.pop(len(archives) // 2)
+            with suppress(IntegrityError):  # whoever reads its events is told that it is gone
+                async with self._archives.opened(archive) as log:
+                    if log is not None:
+                        before, until = await asyncio.to_thread(log.between, time)
+                        low, high = max(low, before), min(high, until)
+        return low
 
     async def _get_archived(self, seq: int, get: Callable[[SavedLog], Awaitable[T]]) -> T:
         archives = [one for one in await self._wanted(ALL, seq - 1) if one.first_seq <= seq]

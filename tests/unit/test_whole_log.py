@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +130,45 @@ async def test_who_reads_while_a_batch_is_compacted_reads_on_until_events_are_re
     with pytest.raises(LogReplaced, match="lab/sweep was compacted while its events were read"):
         async for _ in second:
             pass
+
+
+class CountingStore:
+    """Counts how often each archive is fetched."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.fetched: Counter[str] = Counter()
+
+    async def get_input(self, sha256: str, path: Path) -> None:
+        self.fetched[sha256] += 1
+        await self._store.get_input(sha256, path)
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+async def test_a_time_is_found_with_each_archive_fetched_once_at_most(tmp_path: Path, at_once: int) -> None:
+    """Of batches that were there one behind the other, or several at a time. An event comes each second."""
+    cluster, seconds = MemoryCluster(tmp_path), count(1)
+    cluster.log._clock = lambda: float(next(seconds))
+    batches = [make.batch(1, batch=f"b{number}") for number in range(24)]
+    for number in range(len(batches) + at_once):
+        if number < len(batches):
+            await cluster.say(make.submitted(batches[number]), make.retry_requested(batches[number]))
+        if number >= at_once:
+            await cluster.say(make.kill_requested(batches[number - at_once]))
+    end = await cluster.log.last_seq()
+    state = State()
+    for recorded in cluster.log.stored.between(0, end):
+        apply(state, recorded)
+    for batch in batches:
+        own = [one.seq for one in cluster.log.stored.between(0, end) if one.event.scope == batch.id]
+        kept = await store_archive(cluster, state.batches[batch.id])
+        names = {"archive": kept.sha256, "events": len(own), "first_seq": own[0]}
+        await cluster.say(make.compacted(own[-1], batch, **names))
+        await cluster.log.purge(batch.id, before=own[-1] + 1)
+    store = CountingStore(cluster.store)
+    log = WholeLog(cluster.log, lambda: store)  # type: ignore[arg-type, return-value]
+    for time in range(end + 2):
+        store.fetched.clear()
+        assert await log.last_before(time + 0.5) == time
+        assert set(store.fetched.values()) <= {1}
+        assert store.fetched.total() <= 5 + at_once, "of 24"

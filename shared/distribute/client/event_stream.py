@@ -6,15 +6,17 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
+from distribute.by_time import between
 from distribute.client.nearest import nearest
 from distribute.core.errors import InputError
 from distribute.core.events import KINDS, type_of
 from distribute.core.recorded import Recorded
 from distribute.ports import Only
 from distribute.saved.log import SavedLog
+from distribute.whole_log import WholeLog
 
 if TYPE_CHECKING:
-    from distribute.ports import Cluster, EventLog, Raw
+    from distribute.ports import Cluster, EventLog
 
 EVENT_TYPES = tuple(sorted(map(type_of, KINDS)))
 """The types of all events."""
@@ -62,26 +64,11 @@ async def stream(
 async def last_before(log: EventLog, time: float) -> int:
     """A sequence up to which all events were logged before a time, and behind which none was.
 
-    `time` is in seconds since 1970, by the log's clock. This reads some twenty events, or a saved log once.
+    `time` is in seconds since 1970, by the log's clock. This reads some twenty events, and a saved log, or an
+    archive in which the moment may lie, once.
     """
     if isinstance(log, SavedLog):
-        return log.last_before(time)
-    low, high = 0, await log.last_seq()
-    while low < high:
-        middle = (low + high + 1) // 2
-        found = await _last_up_to(log, middle, behind=low)
-        if found is None or found.time < time:
-            low = middle
-        else:
-            high = found.seq - 1
-    return low
-
-
-async def _last_up_to(log: EventLog, seq: int, *, behind: int) -> Raw | None:
-    """The last event up to a sequence. None: there is none behind `behind`, only what is no event."""
-    while seq > behind:
-        try:
-            return await log.get_raw(seq)
-        except KeyError:
-            seq -= 1
-    return None
+        return log.between(time)[0]
+    if isinstance(log, WholeLog):
+        return await log.last_before(time)
+    return (await between(log, time))[0]

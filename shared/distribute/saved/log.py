@@ -11,6 +11,7 @@ from typing import NoReturn, cast
 
 import orjson
 
+from distribute.by_time import ENDLESS
 from distribute.codec import decode
 from distribute.core.errors import IntegrityError, NobodyAnswers, Refused, UnreadableEvent
 from distribute.core.events import Event
@@ -164,18 +165,15 @@ class SavedLog:
         """As `ports.EventLog.purge`. Raises `Refused`."""
         raise Refused(f"{self._file.path} is a saved log: nothing can be removed from it")
 
-    def last_before(self, time: float) -> int:
-        """The sequence of the last event before the first that was stored at a time or later; 0: none.
-
-        To find it by halves, as in a log on NATS, would read the file twenty times.
-        """
+    def between(self, time: float) -> tuple[int, int]:
+        """As `by_time.between`. To find it by halves would read the file twenty times."""
         seq = 0
         for raws in self._file.events():
             for raw in raws:
                 if raw.time >= time:
-                    return seq
+                    return seq, raw.seq - 1
                 seq = raw.seq
-        return seq
+        return seq, ENDLESS
 
     async def end(self) -> Place:
         """As `ports.EventLog.end`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from distribute.core.events import EVENT, Event
 from distribute.core.ids import AttemptId, BatchId, JobId
 from distribute.core.recorded import Guard
 from distribute.memory.log import MemoryLog
+from distribute.ports import Raw
 from distribute.saved.writing import save
 from distribute.testing import builders as make
 from saved_kit import HEADER, CountedCluster
@@ -158,6 +160,26 @@ async def test_the_last_event_before_a_time_is_found() -> None:
     for time, seq in ((5.0, 0), (10.0, 0), (10.5, 1), (20.0, 1), (20.5, 3), (40.0, 4), (41.0, 5)):
         assert await last_before(log, time) == seq
     assert await last_before(MemoryLog(), 5.0) == 0
+
+
+async def test_a_time_is_found_by_few_requests_although_most_of_the_log_was_removed() -> None:
+    class Counting(MemoryLog):
+        requests = 0
+
+        async def get_raw(self, seq: int) -> Raw:
+            self.requests += 1
+            return await super().get_raw(seq)
+
+    log = Counting(map(float, count(1)).__next__)
+    await log.append(make.joined("ws1"), Guard(0))
+    for seq in range(2000):
+        await log.append(make.retry_requested(SPEC), Guard(seq + 1 if seq else 0))
+    await log.append(make.joined("ws2"), Guard(0))
+    await log.purge(SPEC.id, before=2002)
+    for time, seq in ((0.5, 0), (1.5, 1), (1000.0, 1), (2001.5, 1), (2002.5, 2002)):
+        log.requests = 0
+        assert await last_before(log, time) == seq
+        assert log.requests <= 12
 
 
 async def test_a_saved_log_tells_the_same_and_is_read_once(tmp_path: Path) -> None:
