@@ -63,13 +63,15 @@ def left_folders(kind: str, place: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def scratch_folder(kind: str) -> Iterator[Path]:
-    """A new folder, which is removed at the end, with those of its kind that killed processes left.
+def scratch_folder(kind: str, place: Path | None = None) -> Iterator[Path]:
+    """A new folder, which is removed at the end, with those of its kind there that killed processes left.
+
+    It is made in `place`; None: in the temporary place.
 
     Raises:
         InputError: it can't be made.
     """
-    place = temporary_place()
+    place = place or temporary_place()
     with held_folder(kind, place) as folder:
         try:
             for left in left_folders(kind, place):

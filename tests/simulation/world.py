@@ -9,15 +9,16 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
-from tempfile import TemporaryDirectory
 
 from distribute.core.ids import BatchId, JobId
 from distribute.host import Pause
 from distribute.restoring import SNAPSHOT
+from distribute.scratch import scratch_folder
 from distribute.sim.cluster import Hub
 from distribute.sim.computer import begin_pause
 from distribute.sim.log import SimulatedLog
@@ -45,7 +46,7 @@ PATIENCE_S = 900.0
 CLOSING_S = 60.0
 NOTIFIED_EVERY = 3
 """One world in so many has a notifier. The others are faster without."""
-IN_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else None
+IN_MEMORY = Path("/dev/shm") if os.access("/dev/shm", os.W_OK | os.X_OK) else None
 """Where worlds have their folders. On a disk, to make and remove them takes a tenth of a world's time."""
 
 
@@ -75,7 +76,8 @@ class World:
         self.broker.on_append.append(self.truth.appended)
         self.broker.on_loss.append(self.truth.lost)
         self.calm = False
-        self._folders: TemporaryDirectory[str] | None = None
+        self._closing = ExitStack()
+        self._folders: Path | None = None
         self._failure: Exception | None = None
         self._idle: set[IdleNode] = set()
         self._deadline = self.scenario.calm_at + PATIENCE_S + self.scenario.work_s
@@ -112,8 +114,7 @@ class World:
         self.people.close()
         self.loop.end_tasks(CLOSING_S)
         self.loop.close()
-        if self._folders is not None:
-            self._folders.cleanup()
+        self._closing.close()
 
     # --- what processes ask of the world -----------------------------------------------------------
 
@@ -127,8 +128,9 @@ class World:
     def new_folder(self) -> Path:
         """An empty folder on a disk. It stays until the world ends: what is killed never removes its own."""
         if self._folders is None:
-            self._folders = TemporaryDirectory(prefix="distribute-sim-", dir=IN_MEMORY)
-        folder = Path(self._folders.name, str(self.loop.next_number()))
+            # What a killed run left in the computer's memory goes when the next one begins.
+            self._folders = self._closing.enter_context(scratch_folder("sim", IN_MEMORY))
+        folder = self._folders / str(self.loop.next_number())
         folder.mkdir()
         return folder
 

@@ -51,6 +51,16 @@ def test_the_next_one_takes_along_what_a_killed_process_left_and_nothing_that_is
         assert not held.exists()
 
 
+def test_it_may_be_made_in_another_place_where_it_goes_likewise(place: Path) -> None:
+    other = place / "other"
+    left = other / f"distribute-trial-{os.getuid()}-left"
+    left.mkdir(parents=True)
+    (left / "lock").touch()
+    with scratch_folder("trial", other) as folder:
+        assert list(other.iterdir()) == [folder]
+    assert list(other.iterdir()) == []
+
+
 def test_one_that_another_process_is_just_making_stays(place: Path) -> None:
     new = place / f"distribute-trial-{os.getuid()}-new"
     new.mkdir()
