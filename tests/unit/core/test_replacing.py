@@ -220,23 +220,24 @@ def test_a_kept_job_has_the_attempts_and_the_ledger_of_its_whole_life() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kept", "told_as"),
+    ("kept", "stays", "told_as"),
     [
-        (["job1", "job2"], "jane replaced lab/sweep: 3 jobs, of which 2 are kept"),
-        (["job1"], "jane replaced lab/sweep: 3 jobs, of which 1 is kept"),
-        ([], "jane replaced lab/sweep: 3 jobs, of which none is kept"),
+        (["job1", "job2"], (2, 0), "jane replaced lab/sweep: 3 jobs, of which 2 are kept"),
+        (["job1"], (1, 0), "jane replaced lab/sweep: 3 jobs, of which 1 is kept"),
+        (["job1"], None, "jane replaced lab/sweep: 3 jobs, of which 1 is kept or goes on"),
+        ([], None, "jane replaced lab/sweep: 3 jobs, of which none is kept"),
     ],
 )
-def test_the_history_says_how_many_jobs_are_kept(kept: list[str], told_as: str) -> None:
+def test_the_history_says_how_many_jobs_are_kept(
+    kept: list[str], stays: tuple[int, int] | None, told_as: str
+) -> None:
     event = make.submitted(marked(make.batch(3), frozenset(kept)), replaces="another")
-    assert sentence(event, Wording(lambda _: "", event.scope)) == told_as
+    assert sentence(event, Wording(lambda _: "", event.scope), Known(stays=stays)) == told_as
 
 
 def test_the_history_of_one_job_says_whether_it_is_kept() -> None:
     wording = Wording(lambda _: "", make.batch().id)
-    for kept, told_as in ((["job1"], "this one is kept"), ([], "this one runs")):
-        event = make.submitted(marked(make.batch(1), frozenset(kept)), replaces="another")
-        assert (
-            sentence(event, wording, Known(jobs=90))
-            == f"jane replaced lab/sweep: 90 jobs, of which {told_as}"
-        )
+    event = make.submitted(marked(make.batch(1), frozenset({"job1"})), replaces="another")
+    for stays, told_as in (((1, 0), "is kept"), ((0, 1), "goes on"), ((0, 0), "runs")):
+        told = sentence(event, wording, Known(jobs=90, stays=stays))
+        assert told == f"jane replaced lab/sweep: 90 jobs, of which this one {told_as}"
