@@ -84,6 +84,20 @@ def test_exclude_leaves_out_what_a_gitignore_would() -> None:
     assert listed(loaded('[{path: "case/*", exclude: ["*.o", post/]}]')) == ["a.c"]
 
 
+@pytest.mark.parametrize(
+    ("exclude", "left"),
+    [
+        ('["/*", "!/mesh/"]', ["mesh", "mesh/coarse.msh", "mesh/fine.msh"]),
+        ('["/*", "!/mesh/", "/mesh/*", "!/mesh/fine.msh"]', ["mesh", "mesh/fine.msh"]),
+        ('["*", "!mesh/", "!log"]', ["log"]),
+    ],
+)
+def test_a_later_pattern_takes_back_what_an_earlier_one_leaves_out(exclude: str, left: list[str]) -> None:
+    """As docs/jobs-file.md has it."""
+    put(case__mesh__fine_DOT_msh="x", case__mesh__coarse_DOT_msh="x", case__log="x")
+    assert listed(loaded(f"[{{path: case, exclude: {exclude}}}]")) == left
+
+
 def test_a_link_that_is_named_is_followed_and_one_in_a_folder_stays_a_link() -> None:
     put(real__x="x", real__d__y="y")
     Path("real/d/up").symlink_to("../x")
