@@ -51,6 +51,11 @@ def told(person: Person) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted((person.home / "told").glob("*.json"))]
 
 
+def noted(person: Person) -> int:
+    """How many messages were told, as the log says."""
+    return len(person.runs("events", "--type", "notified", "--json").stdout.splitlines())
+
+
 def test_up_tells_of_the_end_of_a_batch(person: Person) -> None:
     configure(person)
     person.runs("up", "--detach", "--quiet")
@@ -84,6 +89,8 @@ def test_a_head_tells_and_goes_on_where_it_was_after_a_restart(person: Person) -
         person.runs("add", f"{name}.yaml", "--anyway")
         person.runs("kill", f"jane/{name}")
         until(lambda expected=number: len(told(person)) == expected)
+        # A head that ends before the log says that it was told tells it again.
+        until(lambda expected=number: noted(person) == expected)
     head.send_signal(signal.SIGTERM)
     head.communicate(timeout=120)
     head = person.starts(*server)
