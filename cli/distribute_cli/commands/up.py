@@ -47,9 +47,6 @@ async def up(
 ) -> int:
     """Run a whole cluster on this computer: broker, services and nodes. Ctrl-C or `down` ends it."""
     from distribute.config.folders import default_cluster_dir
-    from distribute_cli.local.cluster import Plan, plan_nodes
-    from distribute_cli.local.cluster_record import start_command
-    from distribute_cli.local.running import run_detached, run_here
     from distribute_cli.local.services import notifier_options
     from distribute_cli.values import capabilities
 
@@ -64,7 +61,13 @@ async def up(
     options += ["--notify-config", str(notify_config.absolute())] if notify_config else []
     options += ["--matrix-config", str(matrix_config.absolute())] if matrix_config else []
     if detach:
+        from distribute_cli.local.detached import run_detached
+
         return await run_detached(session.output, folder, ["up", "--dir", str(folder), *options])
+    from distribute_cli.local.cluster import Plan, plan_nodes
+    from distribute_cli.local.cluster_record import start_command
+    from distribute_cli.local.running import run_here
+
     detached = ["--detach"] if ready_fd is not None else []
     command = start_command("up", folder, *options, *detached)
     plan = Plan(folder, plan_nodes(nodes, cpus, added), port, command=command, notifier_options=notifier)

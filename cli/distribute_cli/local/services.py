@@ -94,14 +94,19 @@ def notifier_options(
     Raises:
         InputError: something in a file is wrong.
     """
-    from distribute.config.matrix_account import load_matrix_account
-    from distribute.config.notify_settings import load_notify_settings, notify_file
+    from distribute.config.folders import notify_file
 
-    # What is wrong is said here, not in the notifier's log.
+    # What is wrong is said here, not in the notifier's log. Without files, nobody waits for what reads them.
     notify = notify_config or notify_file()
-    settings = load_notify_settings(notify, runs_here=True) if notify is not None else None
-    account = matrix_config or (settings.matrix if settings is not None else None)
+    account = matrix_config
+    if notify is not None:
+        from distribute.config.notify_settings import load_notify_settings
+
+        settings = load_notify_settings(notify, runs_here=True)
+        account = account or settings.matrix
     if account is not None:
+        from distribute.config.matrix_account import load_matrix_account
+
         load_matrix_account(account)
     files = {
         "--notify-config": str(notify.absolute()) if notify else None,

@@ -15,6 +15,12 @@ def config_dir(environ: Mapping[str, str] = os.environ) -> Path:
     return _xdg_dir(environ, "XDG_CONFIG_HOME", ".config")
 
 
+def notify_file(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """This user's `notify.yaml`; None if there is none."""
+    path = config_dir(environ) / "notify.yaml"
+    return path if os.access(path, os.F_OK) else None
+
+
 def state_dir(environ: Mapping[str, str] = os.environ) -> Path:
     """What must survive a restart: `$XDG_STATE_HOME/distribute`, by default `~/.local/state/distribute`."""
     return _xdg_dir(environ, "XDG_STATE_HOME", ".local/state")

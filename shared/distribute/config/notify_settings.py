@@ -145,12 +145,6 @@ class NotifySettings(Section):
     )
 
 
-def notify_file(environ: Mapping[str, str] = os.environ) -> Path | None:
-    """This user's file; None if there is none."""
-    path = config_dir(environ) / "notify.yaml"
-    return path if os.access(path, os.F_OK) else None
-
-
 def load_notify_settings(
     path: Path | None, environ: Mapping[str, str] = os.environ, *, runs_here: bool = False
 ) -> NotifySettings:
