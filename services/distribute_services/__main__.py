@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from distribute.collector import collect_garbage_rarely
 from distribute.core.errors import DistributeError, exit_code
 from distribute.inherited import restore_signals
 from distribute.standard_streams import prepare_standard_streams
@@ -39,6 +40,7 @@ _PEERS = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the service named first. Returns 0 if it was asked to stop, else the exit code of its error."""
+    collect_garbage_rarely()
     restore_signals()
     prepare_standard_streams()
     options = _parser().parse_args(arguments)
@@ -131,7 +133,6 @@ def _add_node_options(service: argparse.ArgumentParser) -> None:
 
 async def _run(options: argparse.Namespace) -> None:
     # Imported here: a runner needs none of the scheduler's modules, nor the archiver the runner's.
-    from distribute.collector import collect_garbage_rarely
     from distribute.nats.client.connect import Address
     from distribute.nats.client.outage import Peer
     from distribute.nats.cluster import open_cluster

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +15,12 @@ def collect_garbage_rarely() -> None:
     """Let the collector ignore all present objects, and look at new ones a seventieth as often.
 
     Events are in no cycles, so reference counts free them. Looking at the live ones again and again would
-    take a third of a replay's time.
+    take a third of a replay's time. Imports make many objects and no garbage, so a program calls this before
+    its late ones, too. At its end, the collector has nothing to look for: the system takes all memory back.
     """
     gc.freeze()
     gc.set_threshold(COLLECTED_AFTER)
+    atexit.register(gc.freeze)
 
 
 @contextmanager
