@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distribute.core.events import Assigned, BuildStarted, Claimed, Event, JobArchived, Submitted
+from distribute.core.events import (
+    Assigned,
+    BatchEvent,
+    BuildStarted,
+    Claimed,
+    Event,
+    JobArchived,
+    NodeEvent,
+    Submitted,
+    types_of,
+)
 from distribute.core.ids import BatchId, BuildId, JobId, NodeId, Under, check_name
 from distribute.nats.stream.subjects import (
     are_subjects_of,
@@ -155,6 +165,13 @@ def test_everything_under_a_batch_is_one_filter_that_no_event_of_a_node_matches(
     assert matches(pattern, event_subject(builders.submitted(spec)))
     assert matches(pattern, event_subject(builders.claimed(JobId("ws1", "joined", "job1"))))
     assert matches(pattern, "ev.build.ws1.joined.ws7.started.ws7")
+
+
+def test_all_types_of_one_kind_are_one_filter() -> None:
+    every = types_of(NodeEvent)
+    assert filters(Only(types=every)) == ["ev.node.*.*.*"]
+    assert len(filters(Only(types=every - {"joined"}))) == len(every) - 1
+    assert filters(Only(types=types_of(BatchEvent), batch=BatchId("a", "b"))) == ["ev.batch.a.b.*.*"]
 
 
 def test_the_builds_of_a_node_are_its_events() -> None:
