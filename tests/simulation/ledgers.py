@@ -83,14 +83,15 @@ def _began_seq(job: JobId, log: Sequence[Recorded], batch: BatchState) -> int:
 
 
 def _few(job: JobId, log: Sequence[Recorded], batch: BatchState, spec: BatchSpec) -> list[Recorded]:
-    """What a client reads: see `client.ledger`."""
+    """What is read for a ledger: see `client.ledger`."""
+    own_seq = max(one.seq for one in log if _is_own(one.event, job, batch))
     afters = {(after.namespace, after.batch) for after in spec.after or ()}
     ends = {"completed", "retry_requested", "deleted"}
 
     def matters(recorded: Recorded) -> bool:
         event = recorded.event
         if isinstance(event, ev.NodeEvent):
-            return event.type in NODE_TYPES
+            return event.type in NODE_TYPES and (batch.end is None or recorded.seq <= own_seq)
         if event.batch_id in afters and event.type in ends:
             return True
         if event.batch_id != job.batch_id or recorded.seq < batch.seq:
@@ -100,3 +101,8 @@ def _few(job: JobId, log: Sequence[Recorded], batch: BatchState, spec: BatchSpec
         return event.scope == job or event.type in BUILD_TYPES
 
     return [recorded for recorded in log if matters(recorded)]
+
+
+def _is_own(event: ev.Event, job: JobId, batch: BatchState) -> bool:
+    """Is this an event of the job, or of its batch's own scope?"""
+    return event.scope == job or event.scope == batch.id

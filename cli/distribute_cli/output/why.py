@@ -18,8 +18,9 @@ from distribute_cli.output.fitting import FittingTable, Row
 from distribute_cli.output.words import NOTHING
 
 if TYPE_CHECKING:
+    from distribute.client.ledger_document import EntryDocument, LedgerDocument
     from distribute.client.queue_documents import AheadDocument, QueueDocument, StartDocument
-    from distribute.client.why import EntryDocument, LedgerDocument, WhyStory
+    from distribute.client.why import WhyStory
 
 PHASES = {
     "batch": "waited for its batch",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Generator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable
+from functools import partial
 from typing import Any
 
 import orjson
 
 from distribute.client.about import serving_about
+from distribute.client.ledger_document import ledger_document, log_time
 from distribute.client.queries import Behind
 from distribute.core.edit_view import edit_view
-from distribute.core.ids import BatchId
+from distribute.core.ids import BatchId, JobId, check_name
 from distribute.core.listing import Listing
 from distribute.core.specs import Resources
 from distribute.core.views import (
@@ -29,6 +31,7 @@ from distribute.core.why_view import why_view
 from distribute.ports import Cluster, Garbage, Handler
 from distribute.slices import in_slices
 from distribute.snapshot_writer import SnapshotWriter
+from distribute_services.scheduler.ledgers import Ledgers
 from distribute_services.scheduler.logic import Scheduler
 from distribute_services.scheduler.up_to_now import UpToNow
 
@@ -59,11 +62,13 @@ async def answer_queries(
         "edit": lambda asked: _edit(scheduler, _batch_id(asked), asked["jobs"], asked["changes"]),
     }
 
-    def handler(answer: Callable[[Json], Answering]) -> Handler:
+    ledgers = Ledgers(cluster)
+
+    def handler(answer: Callable[[Json], Awaitable[bytes]]) -> Handler:
         async def handle(payload: bytes) -> bytes:
             behind = await up_to_now.behind()
             try:
-                body = await in_slices(answer(orjson.loads(payload or b"{}")))
+                body = await answer(orjson.loads(payload or b"{}"))
                 return body if behind is None else _with_behind(body, behind)
             except Compacted:
                 return orjson.dumps({"compacted": True})  # the client reads the archive
@@ -76,12 +81,18 @@ async def answer_queries(
 
     async with contextlib.AsyncExitStack() as stack:
         for verb, answer in answers.items():
-            await stack.enter_async_context(cluster.queries.serving(verb, handler(answer)))
+            await stack.enter_async_context(cluster.queries.serving(verb, handler(_sliced(answer))))
+        life = handler(partial(_life, scheduler, ledgers))
+        await stack.enter_async_context(cluster.queries.serving("life", life))
         await stack.enter_async_context(
             cluster.queries.serving("digests", lambda _: _digests(scheduler, snapshots), at_work=1)
         )
         await stack.enter_async_context(serving_about(cluster.queries, "scheduler"))
         yield
+
+
+def _sliced(answer: Callable[[Json], Answering]) -> Callable[[Json], Awaitable[bytes]]:
+    return lambda asked: in_slices(answer(asked))
 
 
 async def _digests(scheduler: Scheduler, snapshots: SnapshotWriter) -> bytes:
@@ -143,6 +154,20 @@ def _node(scheduler: Scheduler, name: str) -> Json:
 def _why(scheduler: Scheduler, batch_id: BatchId, job: str) -> Answering:
     batch = yield from whole_batch(scheduler.state, batch_id)
     return orjson.dumps((yield from why_view(scheduler.agenda, batch, job)))
+
+
+async def _life(scheduler: Scheduler, ledgers: Ledgers, asked: Json) -> bytes:
+    """Why a job waits, and its ledger. Empty if the client has to read that."""
+    batch_id, job = _batch_id(asked), check_name(asked["job"])
+    if batch_id not in scheduler.state.batches and batch_id not in scheduler.state.packed:
+        return b"{}"
+    read = await ledgers.read(JobId(*batch_id, job))
+    if read is None:
+        return b"{}"
+    batch = await in_slices(whole_batch(scheduler.state, batch_id))
+    why = await in_slices(why_view(scheduler.agenda, batch, job))
+    ledger = read.ledger(log_time(why["asked_at"]))
+    return b"{}" if ledger is None else orjson.dumps(why | {"ledger": ledger_document(ledger)})
 
 
 def _edit(scheduler: Scheduler, batch_id: BatchId, jobs: list[str] | None, changes: Json) -> Answering:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, NamedTuple
@@ -53,6 +54,7 @@ class BatchReader:
             after=self._read_seq, at=self._read_at, only=self._only, until=now
         ):
             self._take(events)
+            await asyncio.sleep(0)  # a service has other work to do
         self._read_seq, self._read_at = now, at
 
     async def changes(self) -> AsyncGenerator[None, None]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NotRequired, TypedDict
 
+from distribute.client.ledger_document import LedgerDocument
 from distribute.client.match_documents import EditDocument as EditDocument
 from distribute.client.match_documents import MatchDocument as MatchDocument
 from distribute.client.queue_documents import QueueDocument, StartDocument
@@ -144,6 +145,12 @@ class WhyDocument(TypedDict):
     queue: NotRequired[QueueDocument | None]
     start: NotRequired[StartDocument | None]
     asked_at: NotRequired[str]
+
+
+class LifeDocument(WhyDocument):
+    """The same, with the ledger of the job's life as of `asked_at`."""
+
+    ledger: LedgerDocument
 
 
 class OutsideFileDocument(TypedDict):

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from contextlib import aclosing
+from math import inf
 from typing import TYPE_CHECKING
 
 from distribute.client.batch_log import BatchReader
-from distribute.client.job_log import read_alone, read_events
+from distribute.client.job_log import Alone, read_alone, read_events
 from distribute.core.ids import BatchId
 from distribute.core.projections.attempts import alone
 from distribute.core.projections.ledger import BUILD_TYPES, NODE_TYPES, JobLedger, depends_on_others
 from distribute.lazy_submission import Submission
 from distribute.ports import Only
 from distribute.saved.log import SavedLog
+from distribute.slices import in_slices
 
 if TYPE_CHECKING:
     from distribute.core.ids import JobId
@@ -26,39 +28,80 @@ if TYPE_CHECKING:
 _ENDS = frozenset({"completed", "retry_requested", "deleted"})
 """The types of the events that say whether a batch is over for which another waits."""
 
+_FOLDED_AT_ONCE = 64
+"""Events that are folded before other tasks run: about 2 ms."""
 
-async def read_ledger(cluster: Cluster, job: JobId) -> JobLedger:
+
+class TooManyEvents(Exception):
+    """A ledger takes more events than its reader allows."""
+
+
+class _Allowance:
+    """How many more events may be read."""
+
+    def __init__(self, most: int | None) -> None:
+        self._left = inf if most is None else most
+
+    def spend(self, events: int) -> None:
+        """Count events that were read. Raises `TooManyEvents`."""
+        self._left -= events
+        if self._left < 0:
+            raise TooManyEvents
+
+
+async def read_ledger(cluster: Cluster, job: JobId, *, most: int | None = None) -> JobLedger:
     """Read the ledger of a job, as of what is in the log by now. It is empty if there is no such job.
 
     This reads the job's events, those of its batch's own scope and builds, and those of nodes. If the
     scheduler does not answer, or the batch limits what runs of it (`depends_on_others`), it reads all events
-    of the batch.
+    of the batch. Other tasks run in between.
+
+    Raises:
+        TooManyEvents: it takes more than `most` events of nodes and of all jobs.
     """
     if isinstance(cluster.log, SavedLog):
         return await _read_saved(cluster, job)
+    allowance = _Allowance(most)
+    told = await read_alone(cluster, job)
+    until = await cluster.log.last_seq() if told is None else _last_that_matters(told)
+    reading_nodes = _read_nodes(cluster, until, allowance)
+    if told is None or depends_on_others(told.spec, job.job, told.events):
+        return await _read_whole(cluster, job, await reading_nodes, allowance)
     # Each reading waits for the broker most of the time.
-    told, of_nodes = await asyncio.gather(read_alone(cluster, job), _read_nodes(cluster))
-    if told is not None and not depends_on_others(told.spec, job.job, told.events):
-        builds = Only(types=BUILD_TYPES, batch=job.batch_id)
-        of_builds, ends = await asyncio.gather(
-            read_events(cluster, builds, told.course.seq, told.seq), _read_ends(cluster, told.spec)
-        )
-        ordered = alone(job, [*told.events, *of_nodes, *of_builds, *ends], told.course)
-        if ordered is not None:
-            return _folded(job, ordered)
-    return await _read_whole(cluster, job, of_nodes)
+    of_nodes, of_builds, ends = await asyncio.gather(
+        reading_nodes,
+        read_events(cluster, Only(types=BUILD_TYPES, batch=job.batch_id), told.course.seq, told.seq),
+        _read_ends(cluster, told.spec),
+    )
+    ordered = alone(job, [*told.events, *of_nodes, *of_builds, *ends], told.course)
+    if ordered is None:
+        return await _read_whole(cluster, job, of_nodes, allowance)
+    return await in_slices(_folded(job, ordered))
 
 
-def _folded(job: JobId, events: list[Recorded]) -> JobLedger:
+def _last_that_matters(told: Alone) -> int:
+    """The sequence behind which nothing that happens to nodes matters: once all jobs of a batch are over."""
+    return told.seq if told.course.end is None else max(recorded.seq for recorded in told.events)
+
+
+def _folded(job: JobId, events: list[Recorded]) -> Generator[None, None, JobLedger]:
     ledger = JobLedger(job)
-    for recorded in events:
+    for number, recorded in enumerate(events):
         ledger.fold(recorded)
+        if number % _FOLDED_AT_ONCE == 0:
+            yield
     return ledger
 
 
-async def _read_nodes(cluster: Cluster) -> list[Recorded]:
+async def _read_nodes(cluster: Cluster, until: int, allowance: _Allowance) -> list[Recorded]:
     """What happened to nodes."""
-    return await read_events(cluster, Only(types=NODE_TYPES), 0, await cluster.log.last_seq())
+    found: list[Recorded] = []
+    async with aclosing(cluster.log.follow(after=0, only=Only(types=NODE_TYPES), until=until)) as reading:
+        async for events in reading:
+            found += events
+            allowance.spend(len(events))
+            await asyncio.sleep(0)
+    return found
 
 
 async def _read_ends(cluster: Cluster, spec: BatchSpec) -> list[Recorded]:
@@ -71,22 +114,30 @@ async def _read_ends(cluster: Cluster, spec: BatchSpec) -> list[Recorded]:
     return found
 
 
-async def _read_whole(cluster: Cluster, job: JobId, of_nodes: list[Recorded]) -> JobLedger:
+async def _read_whole(
+    cluster: Cluster, job: JobId, of_nodes: list[Recorded], allowance: _Allowance
+) -> JobLedger:
     """The ledger by all events of the batch, with those around it in between."""
     folding = _Folding(job)
-    spec = await _last_spec(cluster, job.batch_id)
-    if spec is not None:
-        folding.expect([*of_nodes, *await _read_ends(cluster, spec)])
-        await BatchReader(cluster, job.batch_id, folding.fold).read_to_now()
+    submission = await _last_submission(cluster, job.batch_id)
+    if submission is not None:
+        allowance.spend(len(submission))  # it takes time to read, and each job has events
+        folding.expect([*of_nodes, *await _read_ends(cluster, submission.spec)])
+
+        def fold(recorded: Recorded) -> None:
+            allowance.spend(1)
+            folding.fold(recorded)
+
+        await BatchReader(cluster, job.batch_id, fold).read_to_now()
     return folding.finish()
 
 
 async def _read_saved(cluster: Cluster, job: JobId) -> JobLedger:
     """The same from a saved log. Each reading goes through the whole file: the nodes' events come along."""
     folding = _Folding(job)
-    spec = await _last_spec(cluster, job.batch_id)
-    if spec is not None:
-        folding.expect(await _read_ends(cluster, spec))
+    submission = await _last_submission(cluster, job.batch_id)
+    if submission is not None:
+        folding.expect(await _read_ends(cluster, submission.spec))
         only, until = Only(batch=job.batch_id, also=NODE_TYPES), await cluster.log.last_seq()
         async with aclosing(cluster.log.follow(after=0, only=only, until=until)) as reading:
             async for events in reading:
@@ -95,10 +146,10 @@ async def _read_saved(cluster: Cluster, job: JobId) -> JobLedger:
     return folding.finish()
 
 
-async def _last_spec(cluster: Cluster, batch: BatchId) -> BatchSpec | None:
-    """The specification of the batch that had this name last, with only its first job."""
+async def _last_submission(cluster: Cluster, batch: BatchId) -> Submission | None:
+    """The submission of the batch that had this name last."""
     raw = await cluster.log.last_raw(batch, "submitted")
-    return None if raw is None else (await Submission.read(raw.payload)).spec
+    return None if raw is None else await Submission.read(raw.payload)
 
 
 class _Folding:

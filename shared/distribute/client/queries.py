@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         BatchWithJobs,
         EditDocument,
         JobDocument,
+        LifeDocument,
         MatchDocument,
         NodesDocument,
         NodeStory,
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 TRIES = 4
 """How often to ask a scheduler that is behind the log. It waits a while each time, before it answers so."""
+
+LIFE_WITHIN_S = 1.0
+"""How long to wait for a ledger from the scheduler. It only saves the time to read it here."""
 
 
 class Behind(NamedTuple):
@@ -146,6 +150,17 @@ class Queries:
             raise no_such_job(job)
         named = {"namespace", "batch", "job"}
         return cast("WhyDocument", {key: value for key, value in answer.items() if key not in named})
+
+    async def life(self, job: JobId) -> LifeDocument | None:
+        """What a job waits for, and its ledger, as the scheduler tells them in one answer.
+
+        None: it does not; maybe there is no such job, or its ledger takes many events. Then read them here.
+        """
+        try:
+            answer = await ask(self._cluster, "life", job._asdict(), timeout_s=LIFE_WITHIN_S)
+        except (Unreachable, Refused):
+            return None
+        return cast("LifeDocument", answer) if "ledger" in answer and "behind" not in answer else None
 
     async def nodes(self) -> NodesDocument:
         """All nodes. If the log is folded here, the answer lacks figures of heartbeats, such as the load."""

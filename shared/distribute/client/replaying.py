@@ -19,7 +19,7 @@ from distribute.ports import OnDone, tell_nobody
 
 if TYPE_CHECKING:
     from distribute.client.replay_documents import PastDocument
-    from distribute.core.ids import BatchId
+    from distribute.core.ids import BatchId, JobId
     from distribute.ports import Cluster, EventLog
 
 
@@ -89,6 +89,9 @@ class PastQueries(Queries):
     async def course(self, batch: BatchId) -> Course:
         """How far a batch had come, and by which submission. Raises `Refused` if there was none."""
         return Course.of((await self._fold_with(batch, None)).batches[batch])
+
+    async def life(self, job: JobId) -> None:
+        """Ask nobody."""
 
     async def _ask(self, verb: str, question: dict[str, Any]) -> None:
         """Ask nobody: services know only the present."""
