@@ -21,12 +21,21 @@ from distribute.core.wording import NOTHING, Known, Wording
 
 
 class Told(NamedTuple):
-    """An event of the log as people are told of it. `misfit`: why the fold refused it, None if it counts."""
+    """An event of the log as people are told of it. `misfit`: why the fold refused it, None if it counts.
+
+    `of_one`: a submission with only the job that this is told of; None: this is told of all jobs.
+    """
 
     recorded: Recorded
-    sentence: str
+    wording: Wording
     misfit: str | None = None
     known: Known = NOTHING
+    of_one: ev.Submitted | None = None
+
+    @property
+    def sentence(self) -> str:
+        """The event in a sentence, made anew each time: of a large batch, most are never read."""
+        return sentence(self.of_one or self.recorded.event, self.wording, self.known)
 
 
 class BatchHistory:
@@ -40,7 +49,7 @@ class BatchHistory:
         """Fold the next event under the batch, and tell it."""
         misfit = self.story.misfit_of(recorded)
         known = NOTHING if misfit is not None else known_of(self.story.state, recorded.event)
-        return Told(recorded, sentence(recorded.event, self._wording, known), misfit, known)
+        return Told(recorded, self._wording, misfit, known)
 
     def is_concerned_by(self, event: NodeEvent) -> bool:
         """Does what happens to a node now matter to the batch: has it a job there?"""
@@ -93,14 +102,13 @@ class JobHistory:
         misfit = self.story.misfit_of(recorded)
         if not self._concerns(event, node) or (event.about == "batch" and not (had_job or self._has_job())):
             return None
-        known = Known(jobs=jobs)
-        if event.type == "finished" and misfit is None:
-            known = known_of(self.story.state, event)
         if event.type == "submitted":
             stays = self._stays() if misfit is None else None
             known = Known(jobs=jobs or len(event.spec.work.jobs), stays=stays)
-            event = with_only_job(event, self.job.job)
-        return Told(recorded, sentence(event, self._wording, known), misfit, known)
+            return Told(recorded, self._wording, misfit, known, with_only_job(event, self.job.job))
+        is_end = event.type == "finished" and misfit is None
+        known = known_of(self.story.state, event) if is_end else Known(jobs=jobs)
+        return Told(recorded, self._wording, misfit, known)
 
     def is_concerned_by(self, event: NodeEvent) -> bool:
         """Does what happens to a node now matter to the job: is it there?"""
@@ -166,7 +174,7 @@ class NodeHistory:
         """Fold the node's next event, and tell it."""
         known = self._known_before(recorded)
         misfit = apply(self._state, recorded)
-        return Told(recorded, sentence(recorded.event, self._wording, known), misfit, known)
+        return Told(recorded, self._wording, misfit, known)
 
     def _known_before(self, recorded: Recorded) -> Known:
         node = self._state.nodes.get(self.node)
