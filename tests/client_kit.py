@@ -135,7 +135,7 @@ class MemoryCluster:
     connected = True
 
     def __init__(self, folder: Path, scheduler: str = WITHOUT_SCHEDULER) -> None:
-        self.log = ReplacedLog()
+        self.log = self.stream = ReplacedLog()
         self.store = FileStore(folder)
         self.live = Printed()
         self.queries = NobodyAnswers() if scheduler == WITHOUT_SCHEDULER else SchedulerAnswers(self.log)

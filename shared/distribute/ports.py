@@ -183,11 +183,21 @@ def tell_nobody(done_bytes: int) -> None:
     """An `OnDone` for transfers that nobody watches."""
 
 
+class StoredInput(NamedTuple):
+    """An input in the store. `revision` changes each time when it is sent or renewed."""
+
+    sha256: str
+    size_bytes: int
+    revision: int
+
+
 class ArtifactStore(Protocol):
     """Files: inputs by digest, results by name, snapshots. Files of any size take bounded memory."""
 
     async def put_input(self, content: Path | Source, sha256: str, on_done: OnDone = tell_nobody) -> None:
         """Store an input under its digest, unless it is there. A path is that of a file.
+
+        If it is there, it is renewed: it counts as sent just now, or within the last hour.
 
         Raises `IntegrityError`, `StorageFull`, and what its `Source` raises.
         """
@@ -196,6 +206,21 @@ class ArtifactStore(Protocol):
         """Write an input to `path`. The file gets that name only after its digest was checked.
 
         Raises `IntegrityError`, `StorageFull`, `OSError`.
+        """
+
+    def inputs_unused_for(self, unused_s: float) -> AsyncGenerator[StoredInput, None]:
+        """Yield the inputs that nobody has sent or renewed for so many seconds, by the store's clock."""
+
+    async def remove_input(self, unused: StoredInput) -> bool:
+        """Remove an input. Returns False, and removes nothing, if somebody has renewed it or it is gone.
+
+        Whoever renews it meanwhile, or later, finds either that it stays or that it has to be sent again.
+        """
+
+    async def remove_unnamed_inputs(self, unused_s: float) -> int:
+        """Remove what broken uploads of inputs have left, if nothing came to it for so many seconds.
+
+        Returns of how many uploads.
         """
 
     async def put_result(self, name: str, node: str, source: AsyncIterator[bytes]) -> StoredObject:
@@ -274,6 +299,10 @@ class Cluster(Protocol):
     @property
     def log(self) -> EventLog:
         """The events."""
+
+    @property
+    def stream(self) -> EventLog:
+        """The events, without those that were moved into archives."""
 
     @property
     def store(self) -> ArtifactStore:

@@ -30,7 +30,7 @@ class MemoryCluster:
 
     def __init__(self, store: FileStore, clock: Callable[[], float] = time.time) -> None:
         """`clock` gives seconds since 1970."""
-        self.log = MemoryLog(clock)
+        self.log = self.stream = MemoryLog(clock)
         self.store = store
         self.beats = MemoryBeats(clock)
         self.live = MemoryLiveOutput(clock)

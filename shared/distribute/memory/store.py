@@ -12,6 +12,7 @@ import errno
 import hashlib
 import itertools
 import os
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ from distribute.core.ids import BatchId
 from distribute.core.manifest import StoredObject, job_of
 from distribute.core.os_words import why
 from distribute.inputs.sources import Source, as_source
-from distribute.ports import OnDone, tell_nobody
+from distribute.ports import OnDone, StoredInput, tell_nobody
 
 PIECE_BYTES = 1 << 20
 
@@ -49,7 +50,9 @@ class FileStore:
     async def put_input(self, content: Path | Source, sha256: str, on_done: OnDone = tell_nobody) -> None:
         """As `ports.ArtifactStore.put_input`."""
         target = self._inputs / sha256
-        if not target.exists():
+        if target.exists():
+            os.utime(target)
+        else:
             await _copy_checked(as_source(content), target, sha256, on_done)
 
     async def get_input(self, sha256: str, path: Path) -> None:
@@ -59,6 +62,26 @@ class FileStore:
             raise IntegrityError(f"input {sha256} is not in the store")
         if not (self._links and _linked(source, path)):
             await _copy_checked(as_source(source), path, sha256, tell_nobody)
+
+    async def inputs_unused_for(self, unused_s: float) -> AsyncGenerator[StoredInput, None]:
+        """As `ports.ArtifactStore.inputs_unused_for`."""
+        before = time.time() - unused_s
+        for path in sorted(self._inputs.iterdir()):
+            found = path.stat()
+            if found.st_mtime < before:
+                yield StoredInput(path.name, found.st_size, found.st_mtime_ns)
+
+    async def remove_input(self, unused: StoredInput) -> bool:
+        """As `ports.ArtifactStore.remove_input`."""
+        path = self._inputs / unused.sha256
+        if not path.exists() or path.stat().st_mtime_ns != unused.revision:
+            return False
+        path.unlink()
+        return True
+
+    async def remove_unnamed_inputs(self, unused_s: float) -> int:
+        """As `ports.ArtifactStore.remove_unnamed_inputs`. Here a broken upload leaves nothing."""
+        return 0
 
     async def put_result(self, name: str, node: str, source: AsyncIterator[bytes]) -> StoredObject:
         """As `ports.ArtifactStore.put_result`."""

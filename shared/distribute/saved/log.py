@@ -262,7 +262,7 @@ class SavedCluster:
 
     def __init__(self, path: Path) -> None:
         self.file = SavedFile(path)
-        self.log = SavedLog(self.file)
+        self.log = self.stream = SavedLog(self.file)
         self.queries = SavedQueries(path)
 
     @property

@@ -11,7 +11,7 @@ from distribute.core.errors import IntegrityError
 from distribute.core.ids import BatchId
 from distribute.core.manifest import StoredObject
 from distribute.inputs.sources import PIECE_BYTES, Source, as_source
-from distribute.ports import OnDone, tell_nobody
+from distribute.ports import OnDone, StoredInput, tell_nobody
 from distribute.sim.network import Link
 
 
@@ -30,7 +30,8 @@ class SimulatedStore:
         if hashlib.sha256(whole).hexdigest() != sha256:
             raise IntegrityError(f"{source.label}: its content was changed after it was listed")
         await self._transfer()
-        await self._link.ask(lambda: self._files.inputs.setdefault(sha256, whole), patient=False)
+        now = self._link.broker
+        await self._link.ask(lambda: self._files.put_input(sha256, whole, now.clock), patient=False)
         on_done(len(whole))
 
     async def get_input(self, sha256: str, path: Path) -> None:
@@ -40,6 +41,22 @@ class SimulatedStore:
         if content is None:
             raise IntegrityError(f"input {sha256}: the store does not have it")
         path.write_bytes(content)
+
+    async def inputs_unused_for(self, unused_s: float) -> AsyncGenerator[StoredInput, None]:
+        """As `ports.ArtifactStore.inputs_unused_for`."""
+        now = self._link.broker
+        for unused in await self._link.ask(
+            lambda: self._files.inputs_before(now.clock - unused_s), patient=False
+        ):
+            yield unused
+
+    async def remove_input(self, unused: StoredInput) -> bool:
+        """As `ports.ArtifactStore.remove_input`."""
+        return await self._link.ask(lambda: self._files.remove_input(unused), patient=False)
+
+    async def remove_unnamed_inputs(self, unused_s: float) -> int:
+        """As `ports.ArtifactStore.remove_unnamed_inputs`. Here a broken upload leaves nothing."""
+        return 0
 
     async def put_result(self, name: str, node: str, source: AsyncIterator[bytes]) -> StoredObject:
         """As `ports.ArtifactStore.put_result`."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from distribute.core.errors import IntegrityError
 from distribute.core.ids import BatchId
 from distribute.core.manifest import StoredObject, job_of
+from distribute.ports import StoredInput
 
 
 class NoAnswer(Exception):
@@ -32,6 +33,10 @@ class StoredFiles:
 
     inputs: dict[str, bytes] = field(default_factory=dict)
     """By SHA-256."""
+    renewed: dict[str, tuple[float, int]] = field(default_factory=dict)
+    """When each input was sent or renewed last, and its revision."""
+    revisions: int = 0
+    """How often any input was sent or renewed."""
     sent: dict[str, SentResult] = field(default_factory=dict)
     """By NUID."""
     named: dict[str, str] = field(default_factory=dict)
@@ -44,6 +49,27 @@ class StoredFiles:
         """Raises `NoAnswer` if the disk is full."""
         if self.is_full:
             raise NoAnswer
+
+    def put_input(self, sha256: str, content: bytes, now: float) -> None:
+        """Keep an input, and count it as sent just now."""
+        self.inputs.setdefault(sha256, content)
+        self.revisions += 1
+        self.renewed[sha256] = now, self.revisions
+
+    def inputs_before(self, moment: float) -> list[StoredInput]:
+        """The inputs that nobody has sent or renewed since a moment."""
+        return [
+            StoredInput(sha256, len(self.inputs[sha256]), revision)
+            for sha256, (renewed_at, revision) in self.renewed.items()
+            if renewed_at < moment
+        ]
+
+    def remove_input(self, unused: StoredInput) -> bool:
+        """Remove an input, unless it was renewed."""
+        if self.renewed.get(unused.sha256, (0.0, 0))[1] != unused.revision:
+            return False
+        del self.inputs[unused.sha256], self.renewed[unused.sha256]
+        return True
 
     def send(self, nuid: str, name: str, content: bytes, now: float) -> None:
         """Keep a result's chunks."""

@@ -265,7 +265,7 @@ class MemoryCluster:
     connected = True
 
     def __init__(self) -> None:
-        self.log = Log()
+        self.log = self.stream = Log()
         self.beats = SentBeats()
         self.queries = MemoryQueries()
 

@@ -11,10 +11,11 @@ Layout: https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/AD
 from __future__ import annotations
 
 import base64
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
@@ -79,8 +80,19 @@ class Meta:
             raise IntegrityError(f"not the meta of an object: {error!r} in {data[:200]!r}") from error
 
 
+class Named(NamedTuple):
+    """An object with its name: its meta, the meta's sequence, and when the broker stored that.
+
+    `time` is in seconds since 1970, by the broker's clock.
+    """
+
+    meta: Meta
+    seq: int
+    time: float
+
+
 class Superseded(Exception):
-    """A guarded meta was refused because another writer has stored an object under this name."""
+    """A guarded meta was refused: another writer has stored or removed the object of this name."""
 
 
 class Bucket:
@@ -109,8 +121,8 @@ class Bucket:
     def meta_subject(self, name: str) -> str:
         return f"$O.{self.name}.M.{base64.urlsafe_b64encode(name.encode()).decode()}"
 
-    async def meta(self, name: str, *, latest: bool) -> tuple[Meta, int] | None:
-        """An object's meta and its sequence; None if there is no such object.
+    async def meta(self, name: str, *, latest: bool) -> Named | None:
+        """The object of this name; None if there is none.
 
         `latest`: ask the leader. Otherwise any replica answers, which may lag and not have the object yet.
         """
@@ -118,7 +130,22 @@ class Bucket:
         get = jetstream.leader_get if latest else jetstream.direct_get
         stored = await self._patiently(lambda: get(self._connection, self.stream, wanted))
         meta = Meta.from_json(stored.payload) if stored is not None else None
-        return (meta, stored.seq) if stored is not None and meta is not None else None
+        return Named(meta, stored.seq, stored.time) if stored is not None and meta is not None else None
+
+    async def metas(self) -> AsyncGenerator[Named, None]:
+        """Yield every object that has a name, those first whose metas were stored longest ago."""
+        wanted = {"seq": 1, "next_by_subj": f"$O.{self.name}.M.>"}
+        while True:
+            stored = await self._patiently(
+                lambda: jetstream.direct_get(self._connection, self.stream, wanted)
+            )
+            if stored is None:
+                return
+            wanted["seq"] = stored.seq + 1
+            with suppress(IntegrityError):  # what somebody else wrote there is no object
+                meta = Meta.from_json(stored.payload)
+                if meta is not None and self.meta_subject(meta.name) == stored.subject:
+                    yield Named(meta, stored.seq, stored.time)
 
     async def put_meta(self, meta: Meta, *, replacing: int | None = None, wait_for_room: bool = True) -> None:
         """Store an object's meta, which makes it visible under its name. Replaces an older meta of that name.
@@ -126,34 +153,45 @@ class Bucket:
         `replacing`: only if the name's last meta is still at this sequence (0: there is none).
 
         Raises:
-            Superseded: another meta was stored since.
+            Superseded: another meta was stored since, or the one at `replacing` is gone.
             StorageFull: the broker has no room, and `wait_for_room` is False.
         """
         fields = {"Nats-Rollup": "sub"}
         if replacing is not None:
             fields["Nats-Expected-Last-Subject-Sequence"] = str(replacing)
         subject = self.meta_subject(meta.name)
+        # Each renewal of a meta has an id of its own: else the broker would drop it as sent twice.
+        renewal = f".{replacing}" if replacing else ""
         try:
             await self._publisher.publish(
                 subject,
                 meta.to_json(self.name),
-                message_id=f"{meta.nuid}.meta",
+                message_id=f"{meta.nuid}.meta{renewal}",
                 fields=fields,
                 patient=wait_for_room,
             )
         except Refused as error:
             found = await self.meta(meta.name, latest=True)
-            if replacing is None or found is None or found[1] == replacing:
+            if replacing is None or replacing == (found.seq if found is not None else 0):
                 raise
             # If the answer to an earlier try was lost, the meta in the way is our own.
-            if found[0] != meta:
+            if found is None or found.meta != meta:
                 raise Superseded(meta.name) from error
 
     async def count(self, nuid: str) -> int:
         """The number of an object's chunks, as the leader knows it."""
+        return (await self.count_now(nuid))[0]
+
+    async def count_now(self, nuid: str) -> tuple[int, float]:
+        """As `count`, and when that was: in seconds since 1970, by the broker's clock."""
         subject = self.chunk_subject(nuid)
-        found: dict[str, int] = (await self._page(subject, 0))["state"].get("subjects") or {}
-        return found.get(subject, 0)
+        answer = await self._page(subject, 0)
+        found: dict[str, int] = answer["state"].get("subjects") or {}
+        return found.get(subject, 0), _time_of(answer)
+
+    async def now(self) -> float:
+        """The time by the broker's clock, in seconds since 1970."""
+        return _time_of(await self._api(f"STREAM.INFO.{self.stream}", {}))
 
     async def last_seq(self, nuid: str) -> int:
         """The sequence of an object's last chunk (0: it has none)."""
@@ -194,3 +232,7 @@ class Bucket:
 
     async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
         return await patiently(self._connection, ask, give_up_after_s=self.give_up_after_s)
+
+
+def _time_of(answer: dict[str, Any]) -> float:
+    return datetime.fromisoformat(answer["ts"]).timestamp()

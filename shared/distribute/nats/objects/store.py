@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Container
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from math import inf
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -26,20 +26,23 @@ from distribute.core.ids import BatchId
 from distribute.core.manifest import StoredObject, job_of
 from distribute.inputs.sources import Source, as_source
 from distribute.nats.client.connection import Connection
-from distribute.nats.objects.bucket import Bucket, Meta, Superseded
+from distribute.nats.objects.bucket import Bucket, Meta, Named, Superseded
 from distribute.nats.objects.chunk_reader import ChunkReader
 from distribute.nats.objects.chunk_sender import ChunkSender, Sent
 from distribute.nats.objects.fetch import Wanted, fetch
 from distribute.nats.objects.result_names import check_nuid, chunks_of_batch, name_of, place_of
 from distribute.nats.stream.publisher import Publisher
 from distribute.nats.stream.tokens import escape
-from distribute.ports import OnDone, tell_nobody
+from distribute.ports import OnDone, StoredInput, tell_nobody
 
 _SMALL_AT_ONCE = 64
 """Maximum number of one-chunk files in transfer at once: enough to hide the latency of each."""
 _LARGE_AT_ONCE = 3
 """Maximum number of larger files in transfer. Each fills the connection and holds a window of memory."""
 _PURGES_AT_ONCE = 32
+_RENEW_AFTER_S = 3600.0
+"""An input that the store has is renewed if nobody has sent or renewed it for so long. So most submissions
+write nothing for what is there, and the removal of old inputs may be at most this much too early."""
 
 
 class JetStreamStore:
@@ -70,8 +73,9 @@ class JetStreamStore:
     async def put_input(self, content: Path | Source, sha256: str, on_done: OnDone = tell_nobody) -> None:
         """Store a content under its digest, unless the store has all of its chunks already.
 
-        May be called any number of times at once. The number of concurrent transfers is limited, and each
-        digest is sent once.
+        What it has is renewed: its meta is stored again, if it is older than `_RENEW_AFTER_S`. May be called
+        any number of times at once. The number of concurrent transfers is limited, and each digest is sent
+        once.
 
         Raises:
             IntegrityError: the content has another digest.
@@ -84,26 +88,41 @@ class JetStreamStore:
         large = source.size_bytes > self._sender.chunk_bytes
         async with lock, self._slot(large):
             found = await self._inputs.meta(sha256, latest=False)
-            if found is not None and await self._inputs.count(found[0].nuid) == found[0].chunks:
-                return
-            # A store that lost a chunk gets the whole input again.
-            replacing = found[1] if found is not None else 0
-            async with aclosing(_pieces_of(source, self._sender.chunk_bytes)) as pieces:
-                await self._send_input(source.label, sha256, pieces, replacing, on_done)
+            while True:
+                try:
+                    if found is None or not await self._renewed(found):
+                        # A store that lost a chunk gets the whole input again.
+                        replacing = found.seq if found is not None else 0
+                        await self._send_input(source, sha256, replacing, on_done)
+                except Superseded:
+                    # Another writer stored or renewed the same content, or the archiver removed it.
+                    found = await self._inputs.meta(sha256, latest=True)
+                else:
+                    return
 
-    async def _send_input(
-        self, label: str, sha256: str, pieces: AsyncIterator[bytes], replacing: int, on_done: OnDone
-    ) -> None:
-        sent = await self._sender.send(self._inputs, sha256, pieces, wait_for_room=False, on_done=on_done)
+    async def _renewed(self, found: Named) -> bool:
+        """Make an input count as just sent, if the store has all of it. Returns False if it has not.
+
+        Raises `Superseded` if it was removed or replaced meanwhile, or a replica did not know the newest.
+        """
+        chunks, now = await self._inputs.count_now(found.meta.nuid)
+        if chunks != found.meta.chunks:
+            return False
+        if now - found.time >= _RENEW_AFTER_S:
+            await self._inputs.put_meta(found.meta, replacing=found.seq, wait_for_room=False)
+        return True
+
+    async def _send_input(self, source: Source, sha256: str, replacing: int, on_done: OnDone) -> None:
+        """Send an input and give it its name. Raises `Superseded` if its name was given meanwhile."""
+        async with aclosing(_pieces_of(source, self._sender.chunk_bytes)) as pieces:
+            sent = await self._sender.send(self._inputs, sha256, pieces, wait_for_room=False, on_done=on_done)
         if sent.sha256 != sha256:
             await self._inputs.purge(self._inputs.chunk_subject(sent.nuid))
             raise IntegrityError(
-                f"{label}: its content has the digest {sent.sha256}, not {sha256}: "
+                f"{source.label}: its content has the digest {sent.sha256}, not {sha256}: "
                 "it was changed after it was listed; submit again"
             )
-        # Superseded: another writer stored the same content meanwhile.
-        with suppress(Superseded):
-            await self._give_name(self._inputs, sha256, sent, replacing=replacing)
+        await self._give_name(self._inputs, sha256, sent, replacing=replacing)
 
     async def get_input(self, sha256: str, path: Path) -> None:
         """Write an input to `path`, which appears only once the digest is right.
@@ -122,10 +141,59 @@ class JetStreamStore:
             raise IntegrityError(
                 f"input {sha256}: the cluster's store does not have it; submit the batch again"
             )
-        meta, _ = found
+        meta = found.meta
         wanted = Wanted(self._inputs_awaited, f"input {sha256}", meta.nuid, meta.chunks, sha256)
         async with self._slot(meta.chunks > 1):
             await fetch(self._reader, wanted, path)
+
+    async def inputs_unused_for(self, unused_s: float) -> AsyncGenerator[StoredInput, None]:
+        """As `ports.ArtifactStore.inputs_unused_for`."""
+        before = await self._inputs.now() - unused_s
+        async with aclosing(self._inputs.metas()) as metas:
+            async for meta, seq, time in metas:
+                if time >= before:
+                    return
+                yield StoredInput(meta.name, meta.size_bytes, seq)
+
+    async def remove_input(self, unused: StoredInput) -> bool:
+        """As `ports.ArtifactStore.remove_input`.
+
+        First its meta goes, unless a newer one stands there. A renewal that comes after that is refused,
+        because the meta that it replaces is gone. So nobody can have renewed it when its chunks go. Who sends
+        it again has other chunks.
+        """
+        inputs = self._inputs
+        found = await inputs.meta(unused.sha256, latest=True)
+        if found is None or found.seq != unused.revision:
+            return False
+        await inputs.purge(inputs.meta_subject(unused.sha256), before_seq=found.seq + 1)
+        newer = await inputs.meta(unused.sha256, latest=True)
+        if newer is not None and newer.meta.nuid == found.meta.nuid:
+            return False  # it was renewed just before
+        await inputs.purge(inputs.chunk_subject(found.meta.nuid))
+        return True
+
+    async def remove_unnamed_inputs(self, unused_s: float) -> int:
+        """As `ports.ArtifactStore.remove_unnamed_inputs`."""
+        inputs, at_once = self._inputs, asyncio.Semaphore(_PURGES_AT_ONCE)
+        before_seq = await inputs.seq_at(await inputs.now() - unused_s)
+        prefix = inputs.chunk_subject("")
+
+        async def is_removed(nuid: str) -> bool:
+            async with at_once:
+                try:
+                    named = await inputs.meta(nuid.partition(".")[0], latest=True)
+                except IntegrityError:
+                    return False  # what somebody else wrote there may be about it
+                if named is not None and named.meta.nuid == nuid:
+                    return False
+                if await inputs.last_seq(nuid) >= before_seq:
+                    return False  # somebody may be sending it
+                await inputs.purge(inputs.chunk_subject(nuid), before_seq=before_seq)
+                return True
+
+        found = [subject.removeprefix(prefix) for subject in await inputs.subjects(f"{prefix}>")]
+        return sum(await asyncio.gather(*map(is_removed, found)))
 
     # --- results ---
 
@@ -207,8 +275,8 @@ class JetStreamStore:
                 found = await self._results.meta(name, latest=True)
                 # The name may belong to a later object by now, so we look at the age of its chunks. The
                 # meta may be younger than `before`, if an old object was committed late.
-                if found is not None and await self._results.last_seq(found[0].nuid) < before_seq:
-                    await self._results.purge(self._results.meta_subject(name), before_seq=found[1] + 1)
+                if found is not None and await self._results.last_seq(found.meta.nuid) < before_seq:
+                    await self._results.purge(self._results.meta_subject(name), before_seq=found.seq + 1)
 
         async def purge(subject: str) -> None:
             async with at_once:
@@ -235,7 +303,7 @@ class JetStreamStore:
         source = _whole(data)
         sent = await self._sender.send(self._snapshots, escape(name), source, wait_for_room=False)
         try:
-            await self._give_name(self._snapshots, name, sent, replacing=old[1] if old is not None else 0)
+            await self._give_name(self._snapshots, name, sent, replacing=old.seq if old is not None else 0)
         except Superseded:
             raise Refused(
                 f"snapshot {name}: another process replaced it meanwhile, and its own stands"
@@ -249,14 +317,14 @@ class JetStreamStore:
         """
         found = await self._snapshots.meta(name, latest=True)
         while found is not None:
-            meta = found[0]
+            meta = found.meta
             try:
                 async with aclosing(self._verified(self._snapshots, f"snapshot {name}", meta)) as pieces:
                     return b"".join([piece async for piece in pieces])
             except IntegrityError:
                 # If another process replaced it meanwhile, its chunks are gone, and we read the new one.
                 found = await self._snapshots.meta(name, latest=True)
-                if found is not None and found[0].nuid == meta.nuid:
+                if found is not None and found.meta.nuid == meta.nuid:
                     raise
         return None
 
