@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from distribute.client.collect.folder_files import is_file, is_folder_in
-from distribute.core.specs import (
-    ApptainerWork,
-    BatchSpec,
-    InputFile,
-    InputFolder,
-    InputObject,
-    PythonJob,
-    PythonWork,
-)
+from distribute.core.named_inputs import files_of, folders_of
+from distribute.core.specs import BatchSpec, InputFile, InputFolder, InputObject
 from distribute.inputs.listed import Hasher
 from distribute.inputs.patterns import Exclude, behind_fixed, matches, of_lines
 from distribute.inputs.sources import JoinedSource, Source
@@ -34,8 +27,7 @@ class FoundInputs(NamedTuple):
 
 def inputs_in(folder: Path, spec: BatchSpec) -> FoundInputs:
     """The input files and folders that lie in the folder. Storing them checks the digests of files."""
-    files = dict.fromkeys(_files_of(spec))
-    trees = dict.fromkeys(each for owner in (spec, *spec.work.jobs) for each in owner.folders or ())
+    files, trees = dict.fromkeys(files_of(spec)), dict.fromkeys(folders_of(spec))
     sources = _sources_in(folder, files, trees) if is_folder_in(folder, "files") else {}
     missing = [file.alias for file in files if file.stored.sha256 not in sources]
     missing += [
@@ -55,22 +47,6 @@ def _sources_in(
         if is_folder_in(folder, "files", tree.sha256):
             sources |= _objects_of(folder / "files" / tree.sha256, tree)
     return sources
-
-
-def _files_of(spec: BatchSpec) -> Iterator[InputFile]:
-    """Every file of the batch, some several times."""
-    yield from spec.files
-    for job in spec.work.jobs:
-        yield from job.files
-        if isinstance(job, PythonJob):
-            yield job.script
-    match spec.work:
-        case PythonWork(build=InputFile() as script):
-            yield script
-        case ApptainerWork(image=image):
-            yield image
-        case _:
-            pass
 
 
 def _packs_of(folder: Path, files: Iterable[InputFile]) -> dict[str, Source]:
