@@ -51,7 +51,8 @@ class FileStore:
         """As `ports.ArtifactStore.put_input`."""
         target = self._inputs / sha256
         if target.exists():
-            os.utime(target)
+            # The time of last access alone: whoever has a link to it looks at the other one.
+            os.utime(target, ns=(time.time_ns(), target.stat().st_mtime_ns))
         else:
             await _copy_checked(as_source(content), target, sha256, on_done)
 
@@ -68,13 +69,13 @@ class FileStore:
         before = time.time() - unused_s
         for path in sorted(self._inputs.iterdir()):
             found = path.stat()
-            if found.st_mtime < before:
-                yield StoredInput(path.name, found.st_size, found.st_mtime_ns)
+            if found.st_atime < before:
+                yield StoredInput(path.name, found.st_size, found.st_atime_ns)
 
     async def remove_input(self, unused: StoredInput) -> bool:
         """As `ports.ArtifactStore.remove_input`."""
         path = self._inputs / unused.sha256
-        if not path.exists() or path.stat().st_mtime_ns != unused.revision:
+        if not path.exists() or path.stat().st_atime_ns != unused.revision:
             return False
         path.unlink()
         return True
