@@ -66,6 +66,8 @@ def _parser() -> argparse.ArgumentParser:
         service.add_argument("--log-file", type=Path, default=None, help="default: stderr")
         if name == "scheduler":
             _add_lease_options(service)
+        if name == "archiver":
+            service.add_argument("--inputs-keep-s", type=float, default=None, help="that no batch names")
         if name == "notifier":
             service.add_argument("--notify-config", type=Path, default=None, help="a notify.yaml")
             service.add_argument("--matrix-config", type=Path, default=None, help="the account for Matrix")
@@ -173,9 +175,15 @@ async def _service(options: argparse.Namespace) -> tuple[str, Before, Serve]:
             )
             return "scheduler", nothing, lambda cluster, stop: SchedulerService(cluster, lease).run(stop)
         case "archiver":
+            from distribute.core.named_inputs import DEFAULT_INPUTS_KEEP_S
             from distribute_services.archiver.service import ArchiverService
 
-            return "archiver", nothing, lambda cluster, stop: ArchiverService(cluster).run(stop)
+            keep_s = DEFAULT_INPUTS_KEEP_S if options.inputs_keep_s is None else options.inputs_keep_s
+            return (
+                "archiver",
+                nothing,
+                lambda cluster, stop: ArchiverService(cluster, inputs_keep_s=keep_s).run(stop),
+            )
         case "notifier":
             from distribute_services.notifier.opening import open_channels
             from distribute_services.notifier.service import NotifierService

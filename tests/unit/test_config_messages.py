@@ -85,7 +85,13 @@ SETTINGS: dict[str, tuple[Callable[[Path], object], dict[str, Any]]] = {
     ),
     "server.yaml": (
         load_server_settings,
-        {"out_of_touch": "15s", "lost_after": "1m", "patience_growth": 0.1, "longest_patience": "30m"},
+        {
+            "out_of_touch": "15s",
+            "lost_after": "1m",
+            "patience_growth": 0.1,
+            "longest_patience": "30m",
+            "inputs_keep": "7d",
+        },
     ),
 }
 WRONG: list[Any] = [

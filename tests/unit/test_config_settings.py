@@ -12,11 +12,11 @@ import pytest
 
 from distribute.config.cluster_record import ClusterRecord
 from distribute.config.folders import embedded_cluster_file, home_expanded, state_dir
-from distribute.config.settings import load_client_settings, load_node_settings
+from distribute.config.settings import load_client_settings, load_node_settings, load_server_settings
 from distribute.config.where import NodeFile, ServerAddress, resolve_server
 from distribute.core.errors import InputError, Unreachable
 from distribute.system import process_identity
-from distribute_cli.local.services import node_options
+from distribute_cli.local.services import archiver_options, node_options, scheduler_options
 
 
 @pytest.fixture
@@ -364,4 +364,27 @@ def test_problems_of_settings_are_reported_like_those_of_a_jobs_file(
     assert (
         str(caught.value)
         == f"{tmp_path}/gone.yaml: there is no such file; write the path of an existing file"
+    )
+
+
+def test_the_settings_of_a_head_become_options_of_its_services(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    path = tmp_path / "server.yaml"
+    path.write_text("inputs_keep: 36h\nlost_after: 2m\n")
+    settings = load_server_settings(path, environ)
+    assert archiver_options(settings) == ["--inputs-keep-s", "129600.0"]
+    assert scheduler_options(settings) == ["--lost-after-s", "120.0"]
+    assert archiver_options(load_server_settings(environ=environ)) == []
+
+
+def test_a_head_that_would_remove_inputs_too_soon_is_refused(tmp_path: Path, environ: dict[str, str]) -> None:
+    path = tmp_path / "server.yaml"
+    path.write_text("inputs_keep: 23h\n")
+    with pytest.raises(InputError) as caught:
+        load_server_settings(path, environ)
+    [problem] = caught.value.problems
+    assert problem == (
+        f"{path}:1:14: inputs_keep: a person may take that long to send the inputs of a batch; "
+        "write 1d or more"
     )

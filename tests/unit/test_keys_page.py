@@ -9,6 +9,7 @@ from distribute.config.key_docs import KEY_DOCS
 from distribute.config.settings import NodeSettings, ServerSettings
 from distribute.config.units import format_duration, format_size
 from distribute.core.liveness import Lease
+from distribute.core.named_inputs import DEFAULT_INPUTS_KEEP_S
 from distribute_services.node_runner.disk.room import KEEP_FREE_BYTES
 from keys_page import FILES, PAGE, page
 
@@ -36,6 +37,7 @@ def test_defaults_that_are_words_are_those_of_the_code() -> None:
         "lost_after": format_duration(lease.lost_after_s),
         "patience_growth": f"{lease.patience_growth:g}",
         "longest_patience": format_duration(lease.longest_patience_s),
+        "inputs_keep": format_duration(DEFAULT_INPUTS_KEEP_S),
     }
     assert KEY_DOCS[NodeSettings]["keep_free"].default.startswith(f"{format_size(KEEP_FREE_BYTES)},")
     assert KEY_DOCS[Meta]["grace"].default == f"the node's, {format_duration(NodeSettings().grace_s)}"

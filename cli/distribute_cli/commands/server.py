@@ -90,11 +90,11 @@ async def server(
     from distribute_cli.local.listening import Reach, listening_address
     from distribute_cli.local.original_head import OriginalOptions, head_as_written
     from distribute_cli.local.running import run_here
-    from distribute_cli.local.services import notifier_options, scheduler_options
+    from distribute_cli.local.services import archiver_options, notifier_options, scheduler_options
 
     durations = {"--out-of-touch": out_of_touch, "--lost-after": lost_after}
     durations["--longest-patience"] = longest_patience
-    lease = _settings(settings, durations, patience_growth)
+    chosen = _settings(settings, durations, patience_growth)
     original = OriginalOptions(save_path, temp_dir, clean_output)
     nodes_file = nodes_file or original.nodes_file(session.output)
     listed = _listed(session, nodes_file)
@@ -117,7 +117,8 @@ async def server(
         "--notify-config": notify_config and notify_config.absolute(),
     }
     plan = Plan(
-        head.folder, (), head.port, address, "server", tuple(scheduler_options(lease)),
+        head.folder, (), head.port, address, "server",
+        tuple(scheduler_options(chosen)), tuple(archiver_options(chosen)),
         notifier_options=notifier,
         command=start_command("server", head.folder, *_words(options)),
         when_ready=lambda cluster: _list(session, cluster, listed),

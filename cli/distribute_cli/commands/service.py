@@ -26,7 +26,7 @@ async def service(
 ) -> None:
     """Run one service, with a broker that runs already.
 
-    The scheduler also reads `server.yaml`, the notifier `notify.yaml`.
+    Scheduler and archiver also read `server.yaml`, the notifier `notify.yaml`.
     """
     from distribute_cli.local.services import become_service
 
@@ -43,7 +43,7 @@ def _options(name: Service) -> list[str]:
     from distribute.config.folders import state_dir
     from distribute.config.notify_settings import load_notify_settings
     from distribute.config.settings import load_server_settings
-    from distribute_cli.local.services import notifier_options, scheduler_options
+    from distribute_cli.local.services import archiver_options, notifier_options, scheduler_options
 
     match name:
         case Service.SCHEDULER:
@@ -52,7 +52,7 @@ def _options(name: Service) -> list[str]:
             load_notify_settings(None)  # refused if there is none
             return list(notifier_options(None, None, state_dir() / "notifier") or ())
         case Service.ARCHIVER:
-            return []
+            return archiver_options(load_server_settings())
 
 
 app = verb(service, answers=False, serves=True)

@@ -60,6 +60,8 @@ class Plan:
     verb: str = "up"
     scheduler_options: tuple[str, ...] = ()
     """More options of the scheduler's command line."""
+    archiver_options: tuple[str, ...] = ()
+    """More options of the archiver's."""
     notifier_options: tuple[str, ...] | None = None
     """More options of the notifier's; None: there is none."""
     command: str = ""
@@ -158,7 +160,7 @@ def _services(server: str, plan: Plan) -> dict[str, list[str]]:
     common = ["--server", server]
     services = {
         "scheduler": service_command("scheduler", *common, *plan.scheduler_options),
-        "archiver": service_command("archiver", *common),
+        "archiver": service_command("archiver", *common, *plan.archiver_options),
     }
     if plan.notifier_options is not None:
         services["notifier"] = service_command("notifier", *common, *plan.notifier_options)

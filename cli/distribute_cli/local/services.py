@@ -81,6 +81,11 @@ def scheduler_options(settings: ServerSettings) -> list[str]:
     )
 
 
+def archiver_options(settings: ServerSettings) -> list[str]:
+    """A head's settings as options of the archiver's service."""
+    return _given({"--inputs-keep-s": settings.inputs_keep_s})
+
+
 def notifier_options(
     notify_config: Path | None, matrix_config: Path | None, folder: Path
 ) -> tuple[str, ...] | None:

@@ -20,6 +20,7 @@ from distribute.core import events as ev
 from distribute.core.errors import Conflict, DistributeError, IntegrityError, LogReplaced
 from distribute.core.manifest import Manifest, StoredObject
 from distribute.core.manifest_text import read_parts
+from distribute.core.named_inputs import DEFAULT_INPUTS_KEEP_S
 from distribute.core.packing import pack, packable
 from distribute.core.recorded import Recorded
 from distribute.core.state import State
@@ -30,6 +31,7 @@ from distribute.runtime import Failure, new_id, supervise, unless_stopped
 from distribute.snapshot_writer import write_batch
 from distribute_services.archiver.compacting import Wish, compact, remove_archived
 from distribute_services.archiver.logic import CHORES, Backlog, archived, foreign_names
+from distribute_services.archiver.unused_inputs import LOOK_EVERY_S, UnusedInputs
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +68,8 @@ class ArchiverService:
         pack_every_events: int = PACK_EVERY_EVENTS,
         pack_after_s: float = PACK_AFTER_S,
         remove_after_s: float = REMOVE_AFTER_S,
+        inputs_keep_s: float = DEFAULT_INPUTS_KEEP_S,
+        look_every_s: float = LOOK_EVERY_S,
     ) -> None:
         self._cluster = cluster
         self._clock = clock
@@ -73,6 +77,8 @@ class ArchiverService:
         self._pack_every_events = pack_every_events
         self._pack_after_s = pack_after_s
         self._remove_after_s = remove_after_s
+        self._inputs_keep_s = inputs_keep_s
+        self._look_every_s = look_every_s
         self._room = asyncio.Semaphore(MAX_TASKS)
         self._working: set[asyncio.Task[None]] = set()
         self._noted = 0
@@ -88,6 +94,7 @@ class ArchiverService:
             return
         self._backlog = backlog
         log.info("archiving from event %d on", backlog.state.seq)
+        unused = UnusedInputs(self._cluster, backlog.state, self._inputs_keep_s, self._read_on)
         try:
             await supervise(
                 stop,
@@ -95,6 +102,7 @@ class ArchiverService:
                     "events": self._follow(),
                     "tasks": self._begin_tasks(),
                     "removals": self._remove_archived(),
+                    "unused inputs": unused.run(self._look_every_s),
                     "notes": self._keep_note(),
                     "requests": self._serve(),
                     "failures": self._failure.raised(),
@@ -151,6 +159,10 @@ class ArchiverService:
         """Wait until the state has this sequence in it."""
         async with self._news:
             await self._news.wait_for(lambda: self._backlog.state.seq >= seq)
+
+    async def _read_on(self) -> None:
+        """Wait until the state has all that the log has now."""
+        await self._folded(await self._cluster.log.last_seq())
 
     async def _read_note(self) -> int:
         try:
@@ -269,7 +281,7 @@ class ArchiverService:
 
         async def handle(payload: bytes) -> bytes:
             wish = Wish.read(payload)
-            await self._folded(await self._cluster.log.last_seq())  # whoever asks may have acted just now
+            await self._read_on()  # whoever asks may have acted just now
             archive, seq = await compact(self._cluster, self._backlog.state, wish, self._clock, self._new_id)
             await self._folded(seq)
             return orjson.dumps({"events": archive.events, "size_bytes": archive.size_bytes})

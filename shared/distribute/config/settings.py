@@ -25,6 +25,7 @@ from distribute.config.section import (
 )
 from distribute.config.yaml_source import Document
 from distribute.core.hours import parse_hours
+from distribute.core.named_inputs import MIN_INPUTS_KEEP_S
 from distribute.core.specs import (
     DEFAULT_GRACE_S,
     DEFAULT_MAX_PAUSE_S,
@@ -35,7 +36,7 @@ from distribute.core.specs import (
     Cpus,
     GpuCount,
 )
-from distribute.core.words import quoted
+from distribute.core.words import format_duration, quoted
 
 S = TypeVar("S", bound=Section)
 
@@ -63,8 +64,21 @@ Folder = Annotated[
     Form("a folder", pattern="/[^:]*", advice="write an absolute path without ':'"),
 ]
 
+
+def _check_inputs_keep(seconds: float) -> float:
+    if seconds < MIN_INPUTS_KEEP_S:
+        shortest = format_duration(MIN_INPUTS_KEEP_S)
+        raise ValueError(
+            f"a person may take that long to send the inputs of a batch; write {shortest} or more"
+        )
+    return seconds
+
+
 HoursText = Annotated[NonEmpty, AfterValidator(_check_hours)]
 """Text that `parse_hours` accepts."""
+
+InputsKeep = Annotated[Duration, AfterValidator(_check_inputs_keep)]
+"""Seconds, but not so few that people who submit batches would lose what they have sent."""
 
 
 class ClusterSettings(Section):
@@ -145,17 +159,19 @@ class NodeSettings(ClusterSettings):
 
 
 class ServerSettings(Section):
-    """`server.yaml`: how long nodes may be silent. None: the scheduler's own default.
+    """`server.yaml`: how long nodes may be silent, and inputs unused. None: the service's own default.
 
     A node that is silent for `out_of_touch_s` seconds gets no new jobs. After `lost_after_s` seconds, its
     jobs can go to other nodes. A job that has run for long stays for `patience_growth` times its run time, if
     that is longer, but not for longer than `longest_patience_s` (or `lost_after_s`).
+    Inputs that no batch has named for `inputs_keep_s` seconds are removed.
     """
 
     out_of_touch_s: Duration | None = Field(default=None, alias="out_of_touch", examples=["15s"])
     lost_after_s: Duration | None = Field(default=None, alias="lost_after", examples=["1m"])
     patience_growth: float | None = Field(default=None, ge=0, le=1, examples=["0.1"])
     longest_patience_s: Duration | None = Field(default=None, alias="longest_patience", examples=["30m"])
+    inputs_keep_s: InputsKeep | None = Field(default=None, alias="inputs_keep", examples=["7d"])
 
 
 def load_client_settings(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> ClientSettings:
