@@ -197,7 +197,7 @@ class ArtifactStore(Protocol):
     async def put_input(self, content: Path | Source, sha256: str, on_done: OnDone = tell_nobody) -> None:
         """Store an input under its digest, unless it is there. A path is that of a file.
 
-        If it is there, it is renewed: it counts as sent just now, or within the last hour.
+        If it is there, it is renewed: it counts as sent just now, or within the last day.
 
         Raises `IntegrityError`, `StorageFull`, and what its `Source` raises.
         """

@@ -34,8 +34,8 @@ async def store(cluster: Stores) -> JetStreamStore:
 
 @pytest.fixture
 def renews(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Inputs are renewed at once, not only after an hour."""
-    monkeypatch.setattr(store_module, "_RENEW_AFTER_S", 0.0)
+    """Inputs are renewed at once, not only after a day."""
+    monkeypatch.setattr(store_module, "RENEW_INPUTS_AFTER_S", 0.0)
 
 
 async def put(store: JetStreamStore, path: Path, data: bytes) -> str:

@@ -371,20 +371,20 @@ def test_the_settings_of_a_head_become_options_of_its_services(
     tmp_path: Path, environ: dict[str, str]
 ) -> None:
     path = tmp_path / "server.yaml"
-    path.write_text("inputs_keep: 36h\nlost_after: 2m\n")
+    path.write_text("inputs_keep: 60h\nlost_after: 2m\n")
     settings = load_server_settings(path, environ)
-    assert archiver_options(settings) == ["--inputs-keep-s", "129600.0"]
+    assert archiver_options(settings) == ["--inputs-keep-s", "216000.0"]
     assert scheduler_options(settings) == ["--lost-after-s", "120.0"]
     assert archiver_options(load_server_settings(environ=environ)) == []
 
 
 def test_a_head_that_would_remove_inputs_too_soon_is_refused(tmp_path: Path, environ: dict[str, str]) -> None:
     path = tmp_path / "server.yaml"
-    path.write_text("inputs_keep: 23h\n")
+    path.write_text("inputs_keep: 47h\n")
     with pytest.raises(InputError) as caught:
         load_server_settings(path, environ)
     [problem] = caught.value.problems
     assert problem == (
         f"{path}:1:14: inputs_keep: a person may take that long to send the inputs of a batch; "
-        "write 1d or more"
+        "write 2d or more"
     )

@@ -370,7 +370,7 @@ _SETTINGS: Mapping[type[Section], Mapping[str, KeyDoc]] = {
         ),
         "longest_patience": D("But no longer than this, or than `lost_after` if that is longer", "30m"),
         "inputs_keep": D(
-            "How long inputs stay that no batch names any more, since they were last submitted; `1d` or more",
+            "How long inputs stay that no batch names any more, since they were last submitted; `2d` or more",
             "7d",
         ),
     },

@@ -17,8 +17,11 @@ from distribute.core.specs import (
 
 DEFAULT_INPUTS_KEEP_S = 7 * 24 * 3600.0
 """For so many seconds, a head that is not set to another time keeps inputs that no batch names."""
-MIN_INPUTS_KEEP_S = 24 * 3600.0
-"""The shortest such time. A person may take hours from the upload of the first input to the submission."""
+RENEW_INPUTS_AFTER_S = 24 * 3600.0
+"""An input that a person submits again is renewed if that was not done for so long: each renewal is a write
+to the head's disk. So that much of the time above may be over when somebody submits it."""
+MIN_INPUTS_KEEP_S = 2 * RENEW_INPUTS_AFTER_S
+"""The shortest time. A person may take hours from the upload of the first input to the submission."""
 
 
 def shared_files(spec: BatchSpec) -> Iterator[InputFile]:

@@ -24,6 +24,7 @@ from weakref import WeakValueDictionary
 from distribute.core.errors import IntegrityError, Refused, StorageFull
 from distribute.core.ids import BatchId
 from distribute.core.manifest import StoredObject, job_of
+from distribute.core.named_inputs import RENEW_INPUTS_AFTER_S
 from distribute.inputs.sources import Source, as_source
 from distribute.nats.client.connection import Connection
 from distribute.nats.objects.bucket import Bucket, Meta, Named, Superseded
@@ -40,9 +41,6 @@ _SMALL_AT_ONCE = 64
 _LARGE_AT_ONCE = 3
 """Maximum number of larger files in transfer. Each fills the connection and holds a window of memory."""
 _PURGES_AT_ONCE = 32
-_RENEW_AFTER_S = 3600.0
-"""An input that the store has is renewed if nobody has sent or renewed it for so long. So most submissions
-write nothing for what is there, and the removal of old inputs may be at most this much too early."""
 
 
 class JetStreamStore:
@@ -73,9 +71,9 @@ class JetStreamStore:
     async def put_input(self, content: Path | Source, sha256: str, on_done: OnDone = tell_nobody) -> None:
         """Store a content under its digest, unless the store has all of its chunks already.
 
-        What it has is renewed: its meta is stored again, if it is older than `_RENEW_AFTER_S`. May be called
-        any number of times at once. The number of concurrent transfers is limited, and each digest is sent
-        once.
+        What it has is renewed: its meta is stored again, if it is older than `RENEW_INPUTS_AFTER_S`. May be
+        called any number of times at once. The number of concurrent transfers is limited, and each digest is
+        sent once.
 
         Raises:
             IntegrityError: the content has another digest.
@@ -108,7 +106,7 @@ class JetStreamStore:
         chunks, now = await self._inputs.count_now(found.meta.nuid)
         if chunks != found.meta.chunks:
             return False
-        if now - found.time >= _RENEW_AFTER_S:
+        if now - found.time >= RENEW_INPUTS_AFTER_S:
             await self._inputs.put_meta(found.meta, replacing=found.seq, wait_for_room=False)
         return True
 
