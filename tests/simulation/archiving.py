@@ -20,4 +20,6 @@ class ArchiverProcess(ServiceProcess):
             pack_every_events=PACK_EVERY_EVENTS,
             pack_after_s=self.world.scenario.pack_after_s,
             remove_after_s=self.world.scenario.remove_after_s,
+            inputs_keep_s=self.world.scenario.inputs_keep_s,
+            look_every_s=self.world.scenario.look_every_s,
         ).run(self.stop)

@@ -91,7 +91,8 @@ class People:
         waits = self._world.loop.chance(0.3)
 
         async def work(visit: Visit) -> None:
-            await submit(visit.cluster, visit.person, await self._with_after(visit, spec), {})
+            inputs = self._world.inputs.of(visit, spec)
+            await submit(visit.cluster, visit.person, await self._with_after(visit, spec), inputs)
             if waits:
                 await follow_to_end(visit.cluster, spec.id)
                 self._world.truth.told_archived(spec.id)
@@ -331,14 +332,18 @@ class People:
         for _, spec, _ in self._world.scenario.submissions:
             if spec.id == batch:
                 spec = await self._with_after(visit, spec)
-                await submit(visit.cluster, visit.person, spec, {}, replace=True, force=True)
+                inputs = self._world.inputs.of(visit, spec)
+                await submit(visit.cluster, visit.person, spec, inputs, replace=True, force=True)
+                return
 
     async def _keep(self, visit: Visit, batch: BatchId, random: Random) -> None:
         """Submit a batch once more, with some jobs changed, and keep what succeeded."""
         for _, spec, _ in self._world.scenario.submissions:
             if spec.id == batch:
                 wanted = await self._with_after(visit, changed(spec, random))
-                await Replacement(visit.cluster, visit.queries, visit.person, wanted).submit({}, force=True)
+                replacement = Replacement(visit.cluster, visit.queries, visit.person, wanted)
+                await replacement.submit(self._world.inputs.of(visit, spec), force=True)
+                return
 
 
 def _running(state: State) -> list[JobId]:

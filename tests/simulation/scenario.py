@@ -8,10 +8,12 @@ from random import Random
 from typing import Literal, NamedTuple
 
 from distribute.core.ids import BatchId, JobId
+from distribute.core.named_inputs import DEFAULT_INPUTS_KEEP_S
 from distribute.core.specs import BatchSpec, CommandJob, CommandWork, GpuKind, Resources, When
 from distribute.sim.computer import ModelledComputer
 from distribute.sim.network import EPOCH_S, Weather
 from distribute.testing.builders import GIB
+from distribute_services.archiver.unused_inputs import LOOK_EVERY_S
 
 from .last_jobs import with_last_job
 
@@ -117,6 +119,10 @@ class Scenario:
     archivers: int = 1
     remove_after_s: float = 0.0
     """The events in an archive are removed so long after they were moved there."""
+    inputs_keep_s: float = DEFAULT_INPUTS_KEEP_S
+    """Inputs that no batch has named for so long are removed."""
+    look_every_s: float = LOOK_EVERY_S
+    """So often the archiver looks for such inputs."""
     only_forgeries: bool = False
     """All that goes wrong is that somebody publishes forged events."""
     submissions: list[tuple[float, BatchSpec, str]] = field(default_factory=list)

@@ -59,7 +59,7 @@ class Truth:
         """Whether the log has lost its end, ever."""
         self._undeleted: set[BatchId] = set()
         """Batches whose deletion the log has lost. By then the archiver may have carried it out."""
-        self._forgotten: set[BatchId | str] = set()
+        self.forgotten: set[BatchId | str] = set()
         """Batches, and nodes by name, of which the log has lost something."""
         self._archived: set[BatchId] = set()
         """Batches that were over and archived, if only for a time."""
@@ -122,7 +122,7 @@ class Truth:
         event = recorded.event
         if changes(self.state, recorded):
             # The log may lack the word that the stories know, and the fold does not.
-            is_torn = not isinstance(event, ev.NodeEvent) and event.batch_id in self._forgotten
+            is_torn = not isinstance(event, ev.NodeEvent) and event.batch_id in self.forgotten
             require(is_torn, f"{line_of(recorded)}: it is forged, and the fold accepts it")
         self.happened[f"forged: {event.type}"] += 1
         apply(self.state, recorded)
@@ -148,7 +148,7 @@ class Truth:
         a sequence that a guard names is given a second time.
         """
         event = recorded.event
-        if subject(event) not in self._forgotten:
+        if subject(event) not in self.forgotten:
             return False
         if isinstance(event, ev.JobArchived) and not self._waits_for(event):
             return True  # the fold passes this by without calling it a misfit
@@ -161,7 +161,7 @@ class Truth:
     def _is_lost(self, released: ev.Released) -> None:
         """A runner that starts anew, and never paused, gives up only what its computer has not any more."""
         node = self.state.nodes.get(released.node)
-        if subject(released) in self._forgotten or (node is not None and node.pauses):
+        if subject(released) in self.forgotten or (node is not None and node.pauses):
             return
         found = self._kept.get((released.scope, released.attempt, released.node))
         has_it = found is not None and found in found.computer.kept
@@ -210,7 +210,7 @@ class Truth:
         for recorded in events:
             self.note("log", f"has lost {line_of(recorded)}")
             self._is_torn = self.holds.is_torn = True
-            self._forgotten.add(subject(recorded.event))
+            self.forgotten.add(subject(recorded.event))
             self.happened["events lost"] += 1
             if isinstance(recorded.event, ev.Submitted):
                 self.stories.vanish(recorded.event.scope)

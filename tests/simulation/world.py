@@ -27,6 +27,7 @@ from distribute.sim.network import EPOCH_S, Broker
 from distribute.sim.remembering import RememberingLog
 
 from .archiving import ArchiverProcess
+from .inputs import Inputs
 from .logs import Logs
 from .node import RunnerProcess
 from .notifying import Mailboxes, NotifierProcess
@@ -81,6 +82,7 @@ class World:
         self._failure: Exception | None = None
         self._idle: set[IdleNode] = set()
         self._deadline = self.scenario.calm_at + PATIENCE_S + self.scenario.work_s
+        self.inputs = Inputs(self)
         self.people = People(self)
         self.archivers = [self._new_archiver(number) for number in range(self.scenario.archivers)]
         self.mailboxes = Mailboxes(self)
