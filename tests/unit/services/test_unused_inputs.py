@@ -173,9 +173,18 @@ async def test_a_batch_that_was_replaced_keeps_nothing_but_what_goes_on(head: He
     ends = {"submission": second.id}
     await head.say(finished, make.job_archived("job1"), make.kill_requested())
     await head.say(make.completed(state="killed", **ends), make.batch_archived(**ends))
-    await head.say(make.submitted(marked(make.batch(2, files=(newest,)), {"job1"}), replaces=second.id))
+    third = make.submitted(marked(make.batch(2, files=(newest,)), {"job1"}), replaces=second.id)
+    await head.say(third)
     assert (await head.look()).inputs == 2
     assert head.there == {newest.sha256}
+
+    last, *_ = [await head.file(name) for name in ("last", "old", "new")]
+    await head.say(make.assigned("job2"), make.claimed("job2"), make.started("job2"), make.held())
+    await head.say(make.submitted(marked(make.batch(2, files=(last,)), {"job1", "job2"}), replaces=third.id))
+    await head.read_on()
+    assert head.state.batches[SWEEP].continues == (third.id,)
+    assert (await head.look()).inputs == 2
+    assert head.there == {newest.sha256, last.sha256}
 
 
 async def test_archives_stay_and_the_inputs_of_compacted_batches_go(head: Head) -> None:
