@@ -23,6 +23,11 @@ from distribute.core.matching import is_quarantined, never
 from distribute.core.placing import place_jobs
 from distribute.core.recorded import Append, Guard, time_of
 from distribute.core.state import (
+    ASSIGNED,
+    FAILED,
+    KILLED,
+    QUEUED,
+    RETRYING,
     Attempt,
     BatchEnd,
     BatchState,
@@ -30,7 +35,6 @@ from distribute.core.state import (
     JobKey,
     NodeState,
     Shape,
-    Status,
 )
 from distribute.core.trials import (
     TRIAL_S,
@@ -183,27 +187,30 @@ def _release(decisions: Decisions) -> None:
     for key in islice(agenda.to_release.take(), MOST_LOOKED_AT if decisions.has_limit else None):
         batch = agenda.state.batches.get(key.batch)
         attempt = batch.active.get(key.row) if batch is not None else None
-        if batch is None or attempt is None or batch.job_id(key.row) in agenda.pending:
+        if batch is None or attempt is None:
             continue
-        found = _why_release(agenda, batch, key, attempt)
+        unwanted = is_unwanted(batch, key.row)
+        found = _why_release(agenda, batch, key, attempt, unwanted=unwanted)
+        is_to_stop = attempt.stop_at is None and (unwanted or attempt.moved_by is not None)
+        if not (found or is_to_stop) or batch.job_id(key.row) in agenda.pending:
+            continue
         if found is not None:
             decisions.release(batch, key.row, *found)
-        elif attempt.stop_at is None and (attempt.moved_by or is_unwanted(batch, key.row)):
+        else:
             decisions.stop(batch, key.row)
         if decisions.is_full:
             return
 
 
 def _why_release(
-    agenda: Agenda, batch: BatchState, key: JobKey, attempt: Attempt
+    agenda: Agenda, batch: BatchState, key: JobKey, attempt: Attempt, *, unwanted: bool
 ) -> tuple[ev.ReleaseReason, str | None] | None:
     """Why the node loses the job, and the id of the event that causes that; None: it keeps the job.
 
     A killed job that may have begun stays with its node until that has ended it, so that nothing is lost of
     what it left, and nobody else gets its cores meanwhile. If its node is lost, patience bounds that.
     """
-    unwanted = is_unwanted(batch, key.row)
-    has_begun = batch.status[key.row] != Status.ASSIGNED
+    has_begun = batch.status[key.row] != ASSIGNED
     if unwanted and (batch.discards or not has_begun):
         return "killed", batch.cause
     if attempt.moved_by is not None and not has_begun:
@@ -240,30 +247,39 @@ def _end_batches(decisions: Decisions) -> None:
         if _is_in_doubt(agenda, batch):
             agenda.to_check.add(batch_id)
             continue
-        guard = Guard(batch.under_seq, batch.seq)
-        names = {**batch_id._asdict(), "submission": batch.submission}
         if batch.end is None:
             end = _end_of(agenda, batch)
             if end is not None:
-                state, reason = end
-                decisions.add(ev.Completed(**decisions.stamp(), **names, state=state, reason=reason), guard)
+                _complete(decisions, batch, *end)
         elif not batch.archived and not batch.unarchived and not batch.active:
-            decisions.add(ev.BatchArchived(**decisions.stamp(), **names), guard)
+            event = ev.BatchArchived(**decisions.stamp(), **batch_id._asdict(), submission=batch.submission)
+            decisions.add(event, Guard(batch.under_seq, batch.seq))
+
+
+def _complete(decisions: Decisions, batch: BatchState, state: BatchEnd, reason: str | None) -> None:
+    event = ev.Completed(
+        **decisions.stamp(),
+        **batch.id._asdict(),
+        submission=batch.submission,
+        state=state,
+        reason=reason,
+    )
+    decisions.add(event, Guard(batch.under_seq, batch.seq))
 
 
 def _end_of(agenda: Agenda, batch: BatchState) -> tuple[BatchEnd, str | None] | None:
     """How the batch ended, and why its waiting jobs can't run. None while it goes on."""
-    if batch.active or batch.counts[Status.RETRYING]:
+    if batch.active or batch.counts[RETRYING]:
         return None
-    if batch.counts[Status.QUEUED]:
+    if batch.counts[QUEUED]:
         if (doomed := why_doomed(agenda.state, batch)) is not None:
             return "failed", doomed
         if has_given_up(batch) and not is_last_to_run(batch):
             return "failed", why_given_up(batch)
         return ("failed", BUILD_FAILED) if _build_failed_everywhere(agenda, batch) else None
-    if batch.killed is not None and batch.counts[Status.KILLED]:
+    if batch.killed is not None and batch.counts[KILLED]:
         return "killed", None
-    return ("failed" if batch.counts[Status.FAILED] or batch.counts[Status.KILLED] else "completed"), None
+    return ("failed" if batch.counts[FAILED] or batch.counts[KILLED] else "completed"), None
 
 
 def _is_in_doubt(agenda: Agenda, batch: BatchState) -> bool:
