@@ -128,14 +128,14 @@ class Agenda(Indexes):
             self.pending.add(event)
             return
         batch = self.state.batches[event.batch_id]
-        self.pending.add(event, batch.user)
+        self.pending.assign(event, batch)
         self.shares.changed(batch.user)
         row = batch.rows[event.job]
-        gate = self.waiting.of(batch, row).gate
-        gate.taken.add(row)
+        waiting = self.waiting.of(batch, row)
+        waiting.taken.add(row)
         if event.limited:
-            gate.line[event.id] = None
-        self.keep_row(batch, row)
+            waiting.gate.line[event.id] = None
+        self.keep_with_others(waiting)
         node = self.state.nodes.get(event.node)
         if node is not None:  # it may have been forgotten meanwhile
             self.place_node(node)
@@ -172,7 +172,7 @@ class Agenda(Indexes):
                 self.touch_rows(settled)  # our pending events, which came second
         elif kind is ev.JobArchived and not settled and batch.status[row] != QUEUED:
             if batch.limits.has_last_job:
-                self.keep_row(batch, row)  # the last job may have waited for that
+                self.keep_with_others(self.waiting.of(batch, row))  # the last job may have waited for that
             self.to_check.add(batch.id)  # nothing else may have changed
         else:
             self.touch_job(batch, row, event)

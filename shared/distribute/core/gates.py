@@ -97,7 +97,7 @@ class Gate:
     def hold_of(self, row: int) -> Hold | None:
         """Why a job in the group of this row may not begin now. None: it may."""
         hold = self.hold
-        if row != self.batch.last_row:
+        if not self.batch.limits.has_last_job or row != self.batch.last_row:
             return hold
         if hold is None or hold is Hold.GIVEN_UP:
             is_open = are_others_over(self.batch) and not self.taken - {row}

@@ -111,7 +111,7 @@ class Indexes:
         if row in batch.active or row in waiting.forsaken:
             self._judge(key, batch, waiting)
         if kind is not ev.Finished or status == QUEUED or batch.limits.depend_on_others:
-            self.keep_row(batch, row)  # else it did not wait, and does not
+            self.keep_with_others(waiting)  # else it did not wait, and does not
         if batch.last_is_outdated and batch.last_row is not None:
             self._look_at(JobKey(batch.id, batch.last_row), batch)  # no other node may take it over any more
         self.to_check.add(batch.id)
@@ -245,10 +245,10 @@ class Indexes:
         is_lost = node is not None and node.presence == "lost"
         if is_lost and is_forsaken(self, key):
             waiting.forsaken.add(key.row)
-            self.keep_row(batch, key.row)
+            self.keep_with_others(waiting)
         elif key.row in waiting.forsaken:
             waiting.forsaken.remove(key.row)
-            self.keep_row(batch, key.row)
+            self.keep_with_others(waiting)
         if attempt is None or node is None:
             return
         if batch.status[key.row] == ASSIGNED:
@@ -281,15 +281,16 @@ class Indexes:
             self.place_node(node)  # it may have had a job of the batch, assigned too late
             self._note_suspect(node.name)
 
-    def keep_row(self, batch: BatchState, row: int) -> None:
-        """Index whether a job of the row's group waits; of all groups, if each depends on the others."""
+    def keep_with_others(self, waiting: Waiting) -> None:
+        """Index whether a job of the group waits; of all of its batch, if those depend on each other."""
+        batch = waiting.batch
         if not batch.limits.depend_on_others:
-            self.keep(self.waiting.of(batch, row))
+            self.keep(waiting)
             return
         if batch.limits.has_last_job:
             self.waiting[batch.id][-1].look_again()  # an event of another job may have it run again
-        for waiting in self.waiting[batch.id]:
-            self.keep(waiting)
+        for one in self.waiting[batch.id]:
+            self.keep(one)
 
     def keep(self, waiting: Waiting) -> None:
         """Index whether a job of the group waits."""

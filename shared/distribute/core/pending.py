@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from distribute.core import events as ev
 from distribute.core.ids import BatchId, JobId, Scope
 from distribute.core.matching import NOTHING_HELD, Held
+from distribute.core.state import BatchState
 
 
 @dataclass(slots=True)
@@ -36,22 +37,27 @@ class Pending:
         """What pending assignments will take of the node."""
         return self.held.get(node, NOTHING_HELD)
 
-    def add(self, event: ev.Event, user: str = "") -> None:
-        """Add a pending event. `user`: the owner of the job that it assigns."""
+    def add(self, event: ev.Event) -> None:
+        """Add a pending event that assigns no job."""
         self.of_scope.setdefault(event.scope, []).append(event)
         if type(event) is ev.Quarantined:
             self.quarantines.add(event.node)
-        if event.about != "job":
-            return
-        batch_id = event.batch_id
+        if event.about == "job":
+            self._count(event.batch_id)
+
+    def assign(self, event: ev.Assigned, batch: BatchState) -> None:
+        """Add a pending assignment of a job of this batch."""
+        self.of_scope.setdefault(event.scope, []).append(event)
+        self._count(batch.id)
+        user = self._users[event.id] = batch.user
+        self.cores[user] = self.cores.get(user, 0) + event.cpus
+        held = self.held.get(event.node)
+        if held is None:
+            held = self.held[event.node] = Held()
+        held.add(event.cpus, event.memory_bytes, event.gpus)
+
+    def _count(self, batch_id: BatchId) -> None:
         self.jobs[batch_id] = self.jobs.get(batch_id, 0) + 1
-        if type(event) is ev.Assigned:
-            self._users[event.id] = user
-            self.cores[user] = self.cores.get(user, 0) + event.cpus
-            held = self.held.get(event.node)
-            if held is None:
-                held = self.held[event.node] = Held()
-            held.add(event.cpus, event.memory_bytes, event.gpus)
 
     def settle(self, event: ev.Event) -> list[ev.Event]:
         """Take an event from the log. Returns the events that are no longer pending: the event itself if it

@@ -17,7 +17,6 @@ from distribute.core import events as ev
 from distribute.core.choosy import less_choosy
 from distribute.core.decisions import Decisions
 from distribute.core.gpu_work import fits_beside_gpu_work, keeps_from
-from distribute.core.ids import BatchId
 from distribute.core.matching import grant, has_gpu, is_gpu_work, takes_nothing_of
 from distribute.core.moves import must_leave
 from distribute.core.overdue import Waiter
@@ -29,9 +28,9 @@ from distribute.core.trials import avoids, is_probe
 
 
 class Choice(NamedTuple):
-    """A job, by its batch and row, and its node."""
+    """A job, by its group and row, and its node."""
 
-    batch: BatchState
+    waiting: Waiting
     row: int
     node: str
 
@@ -73,26 +72,31 @@ class _Round:
         shares.pass_time(agenda.now)
         for self._priority in sorted(agenda.queues.by_priority, reverse=True):
             self._reserve_for_what_is_overdue()
-            if not self._has_room():
+            if self._decisions.is_full or not self._has_room():
                 continue
             people = agenda.queues.by_priority[self._priority]
             ranking = [(shares[user], queue.first, queue) for user, queue in people.items()]
             heapq.heapify(ranking)
-            while ranking and self._has_room() and not self._decisions.is_full:
+            while ranking:
                 _, _, queue = heapq.heappop(ranking)
                 placed = self._serve(queue)
-                if placed is None:
-                    continue
-                shape, choice = placed
-                # If this job took a node that was kept for its shape, others of the shape need another one.
-                was_overdue = self._note_served((queue.user, shape))
-                was_kept = self.reserved.get(choice.node) == shape or queue is self._reserved_by
-                if was_overdue or was_kept or is_gpu_work(shape) or self._is_kept_in_vain_for(choice):
+                if placed is not None and self._begins_anew_after(queue, *placed):
                     return False
-                if queue.lanes:
+                if self._decisions.is_full or not self._has_room():
+                    break
+                if placed is not None and queue.lanes:
                     # The person has a larger share now.
                     heapq.heappush(ranking, (shares[queue.user], queue.first, queue))
         return True
+
+    def _begins_anew_after(self, queue: Queue, shape: Shape, choice: Choice) -> bool:
+        """Does the job that was just placed make room for others, or need a node kept for others?
+
+        If it took a node that was kept for its shape, others of the shape need another one.
+        """
+        was_overdue = self._note_served((queue.user, shape))
+        was_kept = self.reserved.get(choice.node) == shape or queue is self._reserved_by
+        return was_overdue or was_kept or is_gpu_work(shape) or self._is_kept_in_vain_for(choice)
 
     def _has_room(self) -> bool:
         """Could any waiting shape be placed?"""
@@ -105,9 +109,10 @@ class _Round:
 
     def _is_kept_in_vain_for(self, choice: Choice) -> bool:
         """Is the batch full now (`max_running`), so that nothing is to be kept for its other jobs?"""
-        groups = self._agenda.waiting[choice.batch.id]
-        if choice.batch.limits.max_running is None or groups[0].gate.hold is None:
+        batch, gate = choice.waiting.batch, choice.waiting.gate
+        if batch.limits.max_running is None or gate.hold is None:
             return False
+        groups = self._agenda.waiting[batch.id]
         kept_for = set(self.reserved.values())
         shapes = (waiting.group.shape for waiting in groups)
         return any(shape in kept_for or is_gpu_work(shape) for shape in shapes)
@@ -182,8 +187,7 @@ class _Round:
 
     def _runs_at(self, name: str, batch: BatchState) -> bool:
         """Does the node take jobs of the batch, apart from its free resources?"""
-        held_back: frozenset[BatchId] = self._agenda.held_back.get(name, frozenset())
-        return name not in batch.build_failed and batch.id not in held_back
+        return name not in batch.build_failed and batch.id not in self._agenda.held_back.get(name, ())
 
     def _has_work_for(self, name: str, waiting: Waiting) -> bool:
         """Is there a job in the group that the node could take, apart from its free resources?"""
@@ -202,31 +206,31 @@ class _Round:
         batch of the lane, it takes that batch instead.
         """
         for _, batch_id, group in lane:
-            choice = self._choose_of(shape, batch_id, group)
+            waiting = self._agenda.waiting[batch_id][group]
+            choice = self._choose_of(shape, waiting)
             if choice is None:
                 continue
             name = choice.node
-            if choice.batch.needs_build and not self._has_built(name, choice.batch):
+            if waiting.batch.needs_build and not self._has_built(name, waiting.batch):
                 builds = self._agenda.state.nodes[name].builds
                 for _, other_id, other_group in lane if builds else ():
                     other = self._agenda.waiting[other_id][other_group]
                     row = other.first()
                     if other_id in builds and row is not None and self._takes(name, other.batch, row):
-                        return Choice(other.batch, row, name)
+                        return Choice(other, row, name)
             return choice
         return None
 
-    def _choose_of(self, shape: Shape, batch_id: BatchId, group: int) -> Choice | None:
+    def _choose_of(self, shape: Shape, waiting: Waiting) -> Choice | None:
         """The next job of a group that a node can take now. Others run while it keeps away from a node."""
-        waiting = self._agenda.waiting[batch_id][group]
         batch = waiting.batch
         row = waiting.first()
         assert row is not None, "a group stands in a lane only while a job of it waits"
         if (name := self._best(shape, batch, row)) is not None:
-            return Choice(batch, row, name)
+            return Choice(waiting, row, name)
         for other in less_choosy(waiting, row):
             if (name := self._best(shape, batch, other)) is not None:
-                return Choice(batch, other, name)
+                return Choice(waiting, other, name)
         return None
 
     def _best(self, shape: Shape, batch: BatchState, row: int) -> str | None:
@@ -234,17 +238,15 @@ class _Round:
         for name in self._usable(shape):
             if not self._takes(name, batch, row):
                 continue
-            if self._has_built(name, batch):
+            if not batch.built_on or self._has_built(name, batch):
                 return name
             if best is None:
                 best = name
-            if not batch.built_on:
-                break
         return best
 
     def _takes(self, name: str, batch: BatchState, row: int) -> bool:
         """May this job go to this node? A probe must not go to its suspect, nor a moved job back."""
-        if self._must_leave(name, batch, row):
+        if batch.moved_from and self._must_leave(name, batch, row):
             return False
         if is_probe(batch, row):
             is_barred = avoids(self._agenda.state, batch, row, name, self._agenda.log_now)
@@ -257,8 +259,8 @@ class _Round:
     def _assign(self, choice: Choice) -> None:
         """Assign the job to the node. If another, silent node has it, release it from there first."""
         agenda, decisions = self._agenda, self._decisions
-        batch, row, name = choice
-        waiting = agenda.waiting.of(batch, row)
+        waiting, row, name = choice
+        batch = waiting.batch
         behind: list[str] = []
         if row in batch.active:
             cause = agenda.state.nodes[batch.active[row].node].cause

@@ -35,6 +35,7 @@ class Waiting:
     `returned`.
     """
 
+    batch: BatchState
     gate: Gate
     number: int
     groups: list[Group]
@@ -45,10 +46,6 @@ class Waiting:
     """Rows whose attempts may be given to another node, because their own is silent for too long."""
     listed_at: int | None = None
     """The priority of the lane in which the group is; None: it is in no lane."""
-
-    @property
-    def batch(self) -> BatchState:
-        return self.gate.batch
 
     @property
     def group(self) -> Group:
@@ -70,19 +67,20 @@ class Waiting:
         It is the lowest queued row or, if none is queued, the lowest forsaken one. Forsaken rows come last,
         because their nodes may still return.
         """
-        if self.batch.ran_at is not None:
+        batch, gate = self.batch, self.gate
+        if batch.ran_at is not None:
             return None
-        hold = self.gate.hold_of(self.group.start)
+        hold = gate.hold_of(self.groups[0].start)
         if hold is not None:
             return None if hold is Hold.HELD else self._first_forsaken()
-        status = self.batch.status
+        status, taken = batch.status, gate.taken
         while self.returned:
             row = self.returned[0]
-            if status[row] == QUEUED and row not in self.taken:
+            if status[row] == QUEUED and row not in taken:
                 return row
             heapq.heappop(self.returned)
         row = self.queued_from(self.cursor)
-        while row != NO_ROW and row in self.taken:
+        while row != NO_ROW and row in taken:
             row = self.queued_from(row + 1)
         self.cursor = self.groups[-1].stop if row == NO_ROW else row
         return self._first_forsaken() if row == NO_ROW else row
@@ -159,7 +157,7 @@ class WaitingGroups(dict[BatchId, list[Waiting]]):
             needs = (group.shape, group.retries, group.timeout_s, group.start == batch.last_row)
             waiting = made.get(needs)
             if waiting is None:
-                waiting = made[needs] = Waiting(gate, len(made), [], group.start)
+                waiting = made[needs] = Waiting(batch, gate, len(made), [], group.start)
             waiting.groups.append(group)
             gate.numbers.append(waiting.number)
         self[batch.id] = list(made.values())

@@ -130,6 +130,8 @@ def _take_over_running(batch: BatchState, before: BatchState, running: list[tupl
 
 def beside(batch: BatchState) -> tuple[str, ...] | None:
     """The earlier submissions of a batch of which attempts go on; None: there are none."""
+    if not batch.taken_over:
+        return None
     found = {attempt.submission for row in batch.taken_over if (attempt := batch.active.get(row)) is not None}
     return tuple(sorted(one for one in found if one is not None)) or None
 
