@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from distribute.core.errors import UnreadableEvent
 from distribute.core.ids import BatchId
 from distribute.lazy_submission import Submission
@@ -18,8 +20,9 @@ async def load_submission(log: EventLog, batch: BatchId, wanted: SubmissionRef) 
         KeyError: the log does not have it, or the batch is deleted.
         UnreadableEvent: it is damaged.
     """
-    found, seq = await _find(log, batch, wanted)
-    if await _is_deleted(log, batch, seq):
+    # A job waits for both answers of the broker, so we ask at the same time.
+    (found, seq), deleted = await asyncio.gather(_find(log, batch, wanted), log.last(batch, "deleted"))
+    if deleted is not None and await _is_over(log, batch, seq, deleted.seq):
         raise KeyError(batch)
     return found
 
@@ -43,10 +46,9 @@ async def _find(log: EventLog, batch: BatchId, wanted: SubmissionRef) -> tuple[S
     return found, raw.seq
 
 
-async def _is_deleted(log: EventLog, batch: BatchId, seq: int) -> bool:
-    """Is the batch that was submitted at `seq` deleted? Only a batch that is over can be."""
-    deleted = await log.last(batch, "deleted")
-    if deleted is None or deleted.seq < seq:
+async def _is_over(log: EventLog, batch: BatchId, seq: int, deleted_seq: int) -> bool:
+    """Was the batch submitted at `seq` over before `deleted_seq`? Only then can that have deleted it."""
+    if deleted_seq < seq:
         return False
     completed = await log.last(batch, "completed")
-    return completed is not None and seq < completed.seq < deleted.seq
+    return completed is not None and seq < completed.seq < deleted_seq
