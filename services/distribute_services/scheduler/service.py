@@ -126,12 +126,12 @@ class SchedulerService:
             news = scheduler.deliver(records, self._clock())
             self._up_to_now.folded()
             self._note_if_caught_up()
+            await self._decide()
             if self._story is not None:
                 self._story.tell(news)
             if scheduler.state.misfits != misfits:
                 misfits = scheduler.state.misfits
                 named.write("an event did not fit: %s", scheduler.state.last_misfit)
-            await self._decide()
             if scheduler.state.seq >= self._snapshot_due_seq:
                 self._begin_save()
             del records, news  # a submission may take 140 MB: free it now, not when the next events come
