@@ -82,9 +82,10 @@ class _Round:
                 placed = self._serve(queue)
                 if placed is not None and self._begins_anew_after(queue, *placed):
                     return False
-                if self._decisions.is_full or not self._has_room():
+                has_more = placed is not None and bool(queue.lanes)
+                if self._decisions.is_full or not (ranking or has_more) or not self._has_room():
                     break
-                if placed is not None and queue.lanes:
+                if has_more:
                     # The person has a larger share now.
                     heapq.heappush(ranking, (shares[queue.user], queue.first, queue))
         return True
