@@ -224,7 +224,7 @@ class Server:
     def _obey(self, connection: Connection, line: bytearray) -> None:
         verb, number = "", None
         try:
-            ask = json.loads(line)
+            ask = json.loads(line.decode())  # of bytes, it first looks for their encoding
             verb, number = str(ask["do"]), ask.get("number")
             if not connection.is_trusted and verb not in _FOR_ALL:
                 raise PermissionError(f"user {connection.uid} may not {verb}")  # noqa: TRY301
