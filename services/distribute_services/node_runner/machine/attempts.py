@@ -19,6 +19,8 @@ from distribute_services.node_runner.machine.outbox import Outbox
 class Phase(Enum):
     """How far an attempt is at this node. `course` has the diagram."""
 
+    __hash__ = object.__hash__  # that of Enum is in Python, and each job takes it 40 times
+
     KEPT = auto()
     """An earlier runner left it. This one reads in the log whose it is by now."""
     WAITING = auto()
