@@ -19,6 +19,9 @@ ANSWER_S = 10.0
 
 Message = dict[str, Any]
 
+_encode = json.JSONEncoder(check_circular=False).encode
+"""As `json.dumps`, but it takes less time: no message of ours contains itself."""
+
 
 class KeeperFailed(DistributeError):
     """The keeper of a working folder does not start or does not answer."""
@@ -95,7 +98,7 @@ class Link(asyncio.Protocol):
         """Send a message, unless the keeper is gone."""
         if not self._outbox:
             asyncio.get_running_loop().call_soon(self._flush)
-        self._outbox.append(json.dumps(message))
+        self._outbox.append(_encode(message))
 
     async def ask(self, question: Message) -> Message:
         """Send a question, and wait for its answer.

@@ -28,15 +28,19 @@ SEND_TIMEOUT_S = 2.0
 class Followed:
     """A growing file. It stays open, so that we can read it to its end even if the job removes it."""
 
-    __slots__ = ("attempt", "fd", "note", "of", "sent_bytes")
+    __slots__ = ("_stdout", "attempt", "fd", "of", "sent_bytes")
 
-    def __init__(self, of: JobId | BuildId, attempt: int, fd: int, note: Path) -> None:
-        """`note` is the file that says how much was sent, for the next runner."""
+    def __init__(self, of: JobId | BuildId, attempt: int, fd: int, stdout: Path) -> None:
         self.of = of
         self.attempt = attempt
         self.fd = fd
-        self.note = note
+        self._stdout = stdout
         self.sent_bytes = 0
+
+    @property
+    def note(self) -> Path:
+        """The file that says how much was sent, for the next runner."""
+        return self._stdout.with_name(_NOTE)
 
     def go_on(self) -> None:
         """Go on behind what an earlier runner has sent."""
@@ -85,7 +89,7 @@ class Tail:
         we open it. Raises `OSError` if the file can't be made.
         """
         fd = os.open(stdout, os.O_RDONLY | os.O_CREAT, 0o644)
-        file = Followed(of, attempt, fd, stdout.with_name(_NOTE))
+        file = Followed(of, attempt, fd, stdout)
         if goes_on:
             file.go_on()
         self._files.add(file)
