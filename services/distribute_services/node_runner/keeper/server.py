@@ -39,7 +39,8 @@ REST_S = 1.0
 """After a fault of its own, the keeper does nothing by itself for so long."""
 
 _FOR_ALL = frozenset({"pause", "resume", "look"})
-_MAX_READ = 1 << 16
+_MAX_READ = 1 << 12
+"""About three starts: during a burst of them, the keeper tells what has ended, and hears of a pause."""
 _MAX_LINE = 16 << 20
 _MAX_UNSENT = 64 << 20
 
