@@ -10,14 +10,15 @@ from typing import Any
 from distribute.core import events as ev
 from distribute.core.fold_job import FAST_FAILURE_S
 from distribute.core.ids import BatchId
-from distribute.core.matching import is_gpu_work
-from distribute.core.overdue import OVERDUE_S
+from distribute.core.shape import is_gpu_work
 from distribute.core.state import Attempt, BatchState, FailureRecord, JobKey, NodeState, Shape, State, Usage
-from distribute.core.trials import is_cleared
-from distribute.core.usage import charge, decayed
+from distribute.core.usage import OVERDUE_S, charge, decayed
 
 MAX_SHAPES_NOTED = 1000
 """Max. shapes per user for which we remember the last assignment time. We forget the oldest."""
+
+PROBES = 3
+"""So many of a suspect node's failed jobs run elsewhere, to find out what is to blame (see `trials`)."""
 
 MAX_FAST_FAILURES = 100
 """Max. fast failures in a row in a node's record: a decision looks at each. We forget the oldest."""
@@ -166,6 +167,11 @@ def _clear_or_blame(node: NodeState, record: FailureRecord, key: JobKey, *, succ
         record.cleared += 1
     if node.quarantined is None and is_cleared(record):
         forget_failures(record)
+
+
+def is_cleared(record: FailureRecord) -> bool:
+    """Did enough of the failed jobs fail elsewhere, too?"""
+    return record.cleared >= PROBES and record.cleared > record.blamed
 
 
 def forget_failures(record: FailureRecord) -> None:

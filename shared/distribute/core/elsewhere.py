@@ -18,3 +18,8 @@ def can_run_elsewhere(
         for other in state.nodes.values()
         if other.name not in names and never(other, shape) is None
     )
+
+
+def must_leave(state: State, batch: BatchState, row: int, name: str, now: float) -> bool:
+    """Did a person move the job away from this node, and can another one take it soon?"""
+    return batch.moved_from.get(row) == name and can_run_elsewhere(state, batch, row, {name}, now)

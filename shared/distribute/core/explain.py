@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from distribute.core.agenda import Agenda
+from distribute.core.elsewhere import must_leave
 from distribute.core.gates import Gate, held_by, why_held
 from distribute.core.giving_up import is_forsaken
 from distribute.core.gpu_kind import gpus_in_words
 from distribute.core.gpu_work import fits_beside_gpu_work
 from distribute.core.ids import BatchId
 from distribute.core.matching import LEAVING_REASON, Obstacle, busy, never, suitable_gpus, takes_nothing_of
-from distribute.core.moves import must_leave
 from distribute.core.state import NO_EXIT_CODE, BatchState, JobKey, NodeState, Shape, Status
 from distribute.core.trials import avoids, is_probe
 from distribute.core.words import by_and_why, counted, format_duration, format_size, killed_by

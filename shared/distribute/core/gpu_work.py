@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from distribute.core.matching import Held, free_gpus, has_gpu, is_gpu_work
+from distribute.core.matching import Held, free_gpus, has_gpu
 from distribute.core.queues import Lane
+from distribute.core.shape import is_gpu_work
 from distribute.core.state import NodeState, Shape
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from distribute.core.gpu_kind import suitable
+from distribute.core.shape import GPU
 from distribute.core.state import NodeState, Shape
 
 
@@ -59,9 +60,6 @@ class Held:
 
 
 NOTHING_HELD = Held()
-
-GPU = "gpu"
-"""The capability of GPU work that asks for no number of GPUs, as in files of the first `distribute`."""
 
 Lack = tuple[int, int, int]
 """GPUs, cpus and bytes of memory that are missing."""
@@ -173,11 +171,6 @@ def takes_nothing_of(node: NodeState, shape: Shape, kept_for: Shape, held: Held)
     cpus, memory_bytes, gpus = grant(node, shape, held)
     both = Held(held.jobs + 1, held.cpus + cpus, held.memory_bytes + memory_bytes, held.gpus.union(gpus))
     return lack(node, kept_for, both) == lack(node, kept_for, held)
-
-
-def is_gpu_work(shape: Shape) -> bool:
-    """Does the job want a GPU?"""
-    return shape.gpus > 0 or GPU in shape.capabilities
 
 
 def has_gpu(node: NodeState) -> bool:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from distribute.core.change_events import MoveRequested
-from distribute.core.elsewhere import can_run_elsewhere
 from distribute.core.last_job import has_given_up
-from distribute.core.state import BatchState, State
+from distribute.core.state import BatchState
 
 
 def request_move(batch: BatchState, event: MoveRequested) -> str | None:
@@ -25,8 +24,3 @@ def request_move(batch: BatchState, event: MoveRequested) -> str | None:
         return None  # it would not begin again
     attempt.moved_by = attempt.moved_by or event.author
     return None
-
-
-def must_leave(state: State, batch: BatchState, row: int, name: str, now: float) -> bool:
-    """Did a person move the job away from this node, and can another one take it soon?"""
-    return batch.moved_from.get(row) == name and can_run_elsewhere(state, batch, row, {name}, now)

@@ -6,7 +6,8 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator, KeysView
 from typing import TYPE_CHECKING
 
-from distribute.core.matching import Held, is_gpu_work, lack, never
+from distribute.core.matching import Held, lack, never
+from distribute.core.shape import is_gpu_work
 from distribute.core.state import NodeState, Shape
 
 if TYPE_CHECKING:

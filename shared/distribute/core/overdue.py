@@ -15,9 +15,8 @@ from distribute.core.node_order import NodeOrder
 from distribute.core.pending import Pending
 from distribute.core.queues import LaneEntry, Queues
 from distribute.core.state import Shape, State
+from distribute.core.usage import OVERDUE_S
 from distribute.core.waits import able_since
-
-OVERDUE_S = 1800.0
 
 Waiter = tuple[str, Shape]
 """A person, and the shape of their waiting jobs."""

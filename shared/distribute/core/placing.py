@@ -16,13 +16,14 @@ from typing import NamedTuple
 from distribute.core import events as ev
 from distribute.core.choosy import less_choosy
 from distribute.core.decisions import Decisions
+from distribute.core.elsewhere import must_leave
 from distribute.core.gpu_work import fits_beside_gpu_work, keeps_from
-from distribute.core.matching import grant, has_gpu, is_gpu_work, takes_nothing_of
-from distribute.core.moves import must_leave
+from distribute.core.matching import grant, has_gpu, takes_nothing_of
 from distribute.core.overdue import Waiter
 from distribute.core.queues import Lane, Queue, Waiting
 from distribute.core.recorded import Guard
 from distribute.core.replacing import beside
+from distribute.core.shape import is_gpu_work
 from distribute.core.state import BatchState, Shape
 from distribute.core.trials import avoids, is_probe
 

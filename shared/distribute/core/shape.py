@@ -7,6 +7,9 @@ from typing import NamedTuple
 from distribute.core.gpu_kind import GpuKind
 from distribute.core.specs import Resources
 
+GPU = "gpu"
+"""The capability of GPU work that asks for no number of GPUs, as in files of the first `distribute`."""
+
 
 class Shape(NamedTuple):
     """A job's needs. `cpus` 0: the whole node."""
@@ -29,3 +32,8 @@ class Shape(NamedTuple):
         asked = resources.gpu_kind if resources.gpus else None
         kind = None if asked is None else GpuKind(asked.memory_bytes, asked.model)
         return cls(capabilities, resources.cpus, resources.memory_bytes, resources.gpus, kind)
+
+
+def is_gpu_work(shape: Shape) -> bool:
+    """Does the job want a GPU?"""
+    return shape.gpus > 0 or GPU in shape.capabilities

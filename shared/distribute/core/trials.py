@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import islice
 
+from distribute.core.accounts import PROBES
 from distribute.core.elsewhere import can_run_elsewhere
 from distribute.core.events import Finished
 from distribute.core.fold_job import why_given_up
@@ -21,7 +22,6 @@ from distribute.core.state import ENDED, BatchState, FailureRecord, JobKey, Node
 SUSPECT_AFTER = 5
 """The number of fast failures in a row that makes a node suspect."""
 
-PROBES = 3
 PROOFS = 2
 """A node is proven broken if `PROOFS` of the failed jobs succeed elsewhere, and more than fail there."""
 
@@ -51,11 +51,6 @@ def asks_for_decision(node: NodeState) -> bool:
     if node.quarantined is not None:
         return bool(node.record.fast_failures or node.gpu_record.fast_failures)
     return is_suspect(node, node.record) or is_suspect(node, node.gpu_record)
-
-
-def is_cleared(record: FailureRecord) -> bool:
-    """Did enough of the failed jobs fail elsewhere, too?"""
-    return record.cleared >= PROBES and record.cleared > record.blamed
 
 
 def is_proven_broken(node: NodeState, record: FailureRecord) -> bool:

@@ -17,6 +17,9 @@ HALF_LIFE_S = 24 * 3600
 ONE_CORE = HALF_LIFE_S * 1000
 """The weight of one core in a share: the core milliseconds of a day."""
 
+OVERDUE_S = 1800.0
+"""Jobs of one shape are overdue if their person was given no node for them for so long (see `overdue`)."""
+
 _BITS = 32
 _LONGEST = 25
 """After 2**25 seconds (a year, 388 halvings) nothing is left."""

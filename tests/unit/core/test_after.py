@@ -8,8 +8,8 @@ from core_kit import Lab, of, told
 from distribute.core.explain import explain
 from distribute.core.ids import BatchId
 from distribute.core.listing import batch_document
-from distribute.core.overdue import OVERDUE_S
 from distribute.core.specs import After, When
+from distribute.core.usage import OVERDUE_S
 from distribute.snapshot import digest, dump, load
 from distribute.testing import builders as make
 

@@ -11,10 +11,10 @@ from distribute.core.decide import decide
 from distribute.core.explain import explain
 from distribute.core.listing import batch_document
 from distribute.core.manifest import Outputs
-from distribute.core.overdue import OVERDUE_S
 from distribute.core.recorded import Append
 from distribute.core.specs import Resources
 from distribute.core.state import Status
+from distribute.core.usage import OVERDUE_S
 from distribute.core.views import batch_view
 from distribute.testing import builders as make
 

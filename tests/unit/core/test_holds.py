@@ -7,10 +7,10 @@ import pytest
 from core_kit import Lab, told
 from distribute.core.explain import explain
 from distribute.core.listing import batch_document
-from distribute.core.overdue import OVERDUE_S
 from distribute.core.projections.course import Course
 from distribute.core.slices import at_once
 from distribute.core.state import Status
+from distribute.core.usage import OVERDUE_S
 from distribute.core.why_view import why_view
 from distribute.core.words import rfc3339
 from distribute.snapshot import digest, dump, load

@@ -9,9 +9,9 @@ from distribute.core import events as ev
 from distribute.core.explain import explain
 from distribute.core.manifest import Outputs
 from distribute.core.matching import Obstacle
-from distribute.core.overdue import OVERDUE_S
 from distribute.core.specs import Resources
 from distribute.core.state import Status
+from distribute.core.usage import OVERDUE_S
 from distribute.testing import builders as make
 
 WHOLE = make.batch(1, resources=None)

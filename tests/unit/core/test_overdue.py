@@ -9,8 +9,8 @@ from core_kit import Lab, of
 from distribute.core import events as ev
 from distribute.core.explain import explain
 from distribute.core.ids import JobId
-from distribute.core.overdue import OVERDUE_S
 from distribute.core.specs import Resources
+from distribute.core.usage import OVERDUE_S
 from distribute.testing import builders as make
 
 ONE = Resources(cpus=1)
