@@ -15,14 +15,14 @@ from distribute.client.person import Person
 from distribute.codec import encode
 from distribute.core import errors
 from distribute.core.errors import LogReplaced
-from distribute.core.events import Event
-from distribute.core.fold import apply
+from distribute.core.files.manifest import Entry, Manifest, Outputs, StoredObject
+from distribute.core.folding.fold import apply
 from distribute.core.ids import BatchId, BuildId, JobId
-from distribute.core.manifest import Entry, Manifest, Outputs, StoredObject
-from distribute.core.recorded import Guard, Recorded, guard_scope
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Guard, Recorded, guard_scope
 from distribute.core.slices import at_once
-from distribute.core.state import State
-from distribute.core.views import results_view, standing_view
+from distribute.core.state.state import State
+from distribute.core.views.views import results_view, standing_view
 from distribute.memory.log import ALL, MemoryLog
 from distribute.memory.store import FileStore
 from distribute.ports import Only

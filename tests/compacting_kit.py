@@ -10,10 +10,10 @@ from client_kit import JANE
 from distribute.client.compacting import Compaction, closed_batches, compact
 from distribute.client.queries import Queries
 from distribute.core.errors import NobodyAnswers, Refused
-from distribute.core.events import Event
 from distribute.core.ids import JobId
-from distribute.core.recorded import Recorded
-from distribute.core.specs import BatchSpec
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Recorded
+from distribute.core.spec.specs import BatchSpec
 from distribute.nats.cluster import Cluster
 from distribute.ports import EventLog, Only
 from distribute.testing import builders

@@ -10,7 +10,7 @@ import pytest
 
 from distribute.config.loading import LoadedBatch, load
 from distribute.core.errors import InputError
-from distribute.core.specs import InputFile
+from distribute.core.spec.specs import InputFile
 from distribute.inputs.sources import as_source, read_source
 
 META = "meta: {namespace: n, batch_name: b}\n"

@@ -6,19 +6,19 @@ from collections.abc import Iterable
 from copy import deepcopy
 from math import inf
 
-from distribute.core import events as ev
-from distribute.core.agenda import Agenda
-from distribute.core.batch_record import changing_pieces, fixed_pieces, seal
-from distribute.core.beats import Beat
-from distribute.core.decide import decide
-from distribute.core.events import Event
+from distribute.core.checking.invariants import check, check_agenda
 from distribute.core.ids import Assignments, AttemptId, BatchId, Guarded, JobId, Under
-from distribute.core.invariants import check, check_agenda
-from distribute.core.liveness import Lease, Liveness
-from distribute.core.packing import packable, unpack
-from distribute.core.recorded import Recorded, guard_scope
+from distribute.core.log import events as ev
+from distribute.core.log.beats import Beat
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Recorded, guard_scope
+from distribute.core.scheduling.agenda import Agenda
+from distribute.core.scheduling.decide import decide
+from distribute.core.scheduling.liveness import Lease, Liveness
 from distribute.core.slices import at_once
-from distribute.core.state import BatchState, State, Status
+from distribute.core.state.batch_record import changing_pieces, fixed_pieces, seal
+from distribute.core.state.packing import packable, unpack
+from distribute.core.state.state import BatchState, State, Status
 from distribute.testing import builders as make
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from distribute.config.units import format_duration
+from distribute.config.sections.units import format_duration
 from distribute.core.ids import check_name
 
 FILES = [

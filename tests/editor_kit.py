@@ -11,8 +11,8 @@ import yaml
 from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
+from distribute.config.described.schema import Described, schema_of
 from distribute.config.loading import load
-from distribute.config.schema import Described, schema_of
 from distribute.core.errors import InputError
 
 VERSIONS = ("1.2", "1.1")

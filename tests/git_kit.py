@@ -11,8 +11,8 @@ import pytest
 from config_kit import job, put, write
 from distribute.config.loading import LoadedBatch, load
 from distribute.core.errors import InputError
-from distribute.core.git_commit import GitCommit
-from distribute.core.specs import InputFolder
+from distribute.core.spec.git_commit import GitCommit
+from distribute.core.spec.specs import InputFolder
 from distribute.inputs.laying_out import lay_out
 from distribute.inputs.sources import as_files
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from distribute.config.key_docs import KEY_DOCS, WITHOUT_PLACEHOLDERS
-from distribute.config.schema import properties_of
-from distribute.config.section import Section
+from distribute.config.described.key_docs import KEY_DOCS, WITHOUT_PLACEHOLDERS
+from distribute.config.described.schema import properties_of
+from distribute.config.sections.section import Section
 
 PAGE = Path(__file__).parents[1] / "docs" / "keys.md"
 

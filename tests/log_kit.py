@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import orjson
 
-from distribute.core.events import Event
-from distribute.core.recorded import Guard, guard_scope
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Guard, guard_scope
 from distribute.nats.cluster import Cluster
 
 

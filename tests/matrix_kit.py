@@ -20,7 +20,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from distribute.config.matrix_account import MatrixAccount
+from distribute.config.settings.matrix_account import MatrixAccount
 from distribute_services.notifier.channel import Message
 from infra_kit import running_script
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from distribute.core.specs import BatchSpec
+from distribute.core.spec.specs import BatchSpec
 
 HEADER = "JobID|State|ExitCode|Start|End|Elapsed|TotalCPU|MaxRSS|NodeList|Restarts"
 

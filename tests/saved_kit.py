@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 
 from distribute.codec import encode
-from distribute.core.events import Event
+from distribute.core.log.events import Event
 from distribute.memory.log import MemoryLog
 from distribute.ports import Only, Raw
 from distribute.saved.lines import TAIL_BYTES, Chain, Header, find_last, last_member

@@ -6,7 +6,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from distribute.codec import encode
-from distribute.core.events import Event
+from distribute.core.log.events import Event
 from distribute.sim.loop import VirtualLoop
 from distribute.sim.network import Broker
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from distribute.config.loading import load_options
 from distribute.core.errors import InputError
-from distribute.core.specs import BatchSpec, CommandWork
+from distribute.core.spec.specs import BatchSpec, CommandWork
 from distribute_cli.main import app
 from distribute_cli.submitting.line import Line, describe
 from distribute_cli.usage import UsageError, usage_line

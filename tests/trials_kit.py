@@ -6,9 +6,9 @@ from collections.abc import Callable
 from random import Random
 
 from core_kit import Lab, of
-from distribute.core import events as ev
-from distribute.core.specs import BatchSpec
-from distribute.core.trials import SUSPECT_AFTER
+from distribute.core.log import events as ev
+from distribute.core.scheduling.trials import SUSPECT_AFTER
+from distribute.core.spec.specs import BatchSpec
 from distribute.testing import builders as make
 
 

@@ -86,7 +86,7 @@ def _offered(ctx: typer.Context, incomplete: str, find: Find) -> list[str]:
 
 
 async def _look(given: dict[str, Any], find: Find) -> list[str]:
-    from distribute.config.where import resolve_server
+    from distribute.config.settings.where import resolve_server
     from distribute.core.errors import DistributeError
 
     try:

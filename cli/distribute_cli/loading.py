@@ -35,7 +35,7 @@ def load_batch(output: Output, file: Path, *, dirty: bool) -> LoadedBatch:
 
 def load_by(output: Output, load: Load) -> LoadedBatch:
     """The batch that `load` loads. Raises what that raises."""
-    from distribute.config.folders import cache_dir
+    from distribute.config.settings.folders import cache_dir
     from distribute.inputs.digests import Digests
 
     with ExitStack() as stack:

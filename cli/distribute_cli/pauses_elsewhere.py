@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from distribute.client.pausing import answer_of, ask_pause, ask_resume, next_change
 from distribute.client.words import printable
 from distribute.core.errors import DistributeError, Refused
-from distribute.core.events import Paused, Resumed
-from distribute.core.listing import rfc3339
+from distribute.core.log.events import Paused, Resumed
+from distribute.core.telling.listing import rfc3339
 from distribute.core.words import counted
 from distribute_cli.pausing import (
     SHOW_EVERY_S,

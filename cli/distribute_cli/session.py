@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from distribute.client.person import this_person
 from distribute.client.person import user_name as user_name
-from distribute.config.folders import home_expanded
+from distribute.config.settings.folders import home_expanded
 from distribute.core.errors import InputError, UnknownName
 from distribute_cli.output.clock import as_of
 from distribute_cli.own_log import NO_LOGS, LogOptions
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from distribute.client.documents import ClusterDocument
     from distribute.client.person import Person
     from distribute.client.queries import Queries
-    from distribute.config.where import NodeFile, ServerAddress
+    from distribute.config.settings.where import NodeFile, ServerAddress
     from distribute.ports import Cluster
     from distribute.saved.log import SavedCluster
     from distribute_cli.output.form import Output
@@ -80,7 +80,7 @@ class Session:
             InputError: an address is not valid, or the file of credentials can't be read.
             Unreachable: no place says where it is.
         """
-        from distribute.config.where import resolve_server
+        from distribute.config.settings.where import resolve_server
 
         where = self.where
         return resolve_server(where.server, where.creds or node_creds, where.ip, where.port, node=node)

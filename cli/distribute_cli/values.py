@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from distribute.client.words import printable
-from distribute.config.moments import UnclearMoment, parse_moment
-from distribute.config.units import format_duration, parse_duration, parse_size
+from distribute.config.sections.moments import UnclearMoment, parse_moment
+from distribute.config.sections.units import format_duration, parse_duration, parse_size
 from distribute.core.errors import InputError
-from distribute.core.event_base import MAX_TEXT
 from distribute.core.ids import check_author, check_label
-from distribute.core.specs import MAX_TIMEOUT_S
+from distribute.core.log.event_base import MAX_TEXT
+from distribute.core.spec.specs import MAX_TIMEOUT_S
 from distribute.core.words import quoted
 
 

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from distribute.config.folders import home_expanded
+from distribute.config.settings.folders import home_expanded
 from distribute.core.errors import DistributeError, InputError
 from distribute.core.os_words import cause
 from distribute_cli.output.choice import make_output

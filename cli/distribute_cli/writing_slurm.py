@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distribute.client.words import argument, printable
-from distribute.config.settings import load_client_settings
+from distribute.config.settings.settings import load_client_settings
 from distribute.core.errors import InputError
 from distribute.core.words import counted, few
 from distribute.sbatch.folder import plan

@@ -164,7 +164,7 @@ async def _service(options: argparse.Namespace) -> tuple[str, Before, Serve]:
     nothing = contextlib.nullcontext()
     match options.service:
         case "scheduler":
-            from distribute.core.liveness import Lease
+            from distribute.core.scheduling.liveness import Lease
             from distribute_services.scheduler.service import SchedulerService
 
             lease = Lease(
@@ -175,7 +175,7 @@ async def _service(options: argparse.Namespace) -> tuple[str, Before, Serve]:
             )
             return "scheduler", nothing, lambda cluster, stop: SchedulerService(cluster, lease).run(stop)
         case "archiver":
-            from distribute.core.named_inputs import DEFAULT_INPUTS_KEEP_S
+            from distribute.core.spec.named_inputs import DEFAULT_INPUTS_KEEP_S
             from distribute_services.archiver.service import ArchiverService
 
             keep_s = DEFAULT_INPUTS_KEEP_S if options.inputs_keep_s is None else options.inputs_keep_s

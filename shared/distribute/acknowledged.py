@@ -17,10 +17,10 @@ from itertools import groupby
 from typing import NamedTuple, Protocol
 
 from distribute.core.errors import Conflict, LogReplaced
-from distribute.core.events import Event, NodeEvent
 from distribute.core.ids import Guarded, Scope
-from distribute.core.outdated import OUTDATED_BY
-from distribute.core.recorded import Guard, Recorded, guard_scope
+from distribute.core.log.events import Event, NodeEvent
+from distribute.core.log.outdated import OUTDATED_BY
+from distribute.core.log.recorded import Guard, Recorded, guard_scope
 
 _log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from distribute.core.errors import InputError, IntegrityError
-from distribute.core.events import Compacted, Submitted
 from distribute.core.ids import BatchId
+from distribute.core.log.events import Compacted, Submitted
 from distribute.ports import ArtifactStore, EventLog, Only
 
 if TYPE_CHECKING:

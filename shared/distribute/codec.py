@@ -14,10 +14,10 @@ from collections.abc import Callable, Generator, Iterator
 import orjson
 from pydantic import ValidationError
 
-from distribute.core.authors import wrong_author
-from distribute.core.beats import Beat
 from distribute.core.errors import InputError, UnreadableEvent
-from distribute.core.events import EVENT, KINDS, Event, Submitted, type_of
+from distribute.core.log.authors import wrong_author
+from distribute.core.log.beats import Beat
+from distribute.core.log.events import EVENT, KINDS, Event, Submitted, type_of
 from distribute.core.slices import at_once
 from distribute.core.words import format_size
 from distribute.slices import in_slices

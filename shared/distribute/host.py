@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Literal, Protocol, TypeVar
 
+from distribute.core.files.manifest import Outputs
 from distribute.core.ids import AttemptId, BatchId, BuildId, JobId
-from distribute.core.manifest import Outputs
-from distribute.core.recipe import Recipe, Share
-from distribute.core.visits import FilesFound, Got, Piece
+from distribute.core.spec.recipe import Recipe, Share
+from distribute.core.spec.visits import FilesFound, Got, Piece
 
 
 @dataclass(frozen=True, slots=True)

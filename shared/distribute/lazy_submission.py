@@ -18,8 +18,8 @@ import orjson
 
 from distribute.codec import decode_without_jobs
 from distribute.core.errors import UnreadableEvent
-from distribute.core.events import Submitted
-from distribute.core.specs import BatchSpec, InputFolder, Job, Scalar
+from distribute.core.log.events import Submitted
+from distribute.core.spec.specs import BatchSpec, InputFolder, Job, Scalar
 from distribute.slices import in_slices
 from distribute.submissions import decode_block, inflate_block, with_jobs
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 
-from distribute.core.manifest import link_stays_inside
+from distribute.core.files.manifest import link_stays_inside
 
 _MOST_LINKS = 40
 """Max. links on the way of a path, as the kernel has it."""

@@ -10,7 +10,7 @@ from math import inf
 from operator import attrgetter
 from typing import Generic, NamedTuple, TypeVar
 
-from distribute.core.recorded import Recorded
+from distribute.core.log.recorded import Recorded
 from distribute.ports import Raw
 
 T = TypeVar("T", Recorded, Raw)

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     # The classes of events take as long to import as all that a query needs, and it needs none of them.
-    from distribute.core.beats import Beat
-    from distribute.core.events import Event
+    from distribute.core.files.manifest import StoredObject
     from distribute.core.ids import BatchId, BuildId, Guarded, JobId, Scope
-    from distribute.core.manifest import StoredObject
-    from distribute.core.recorded import Guard, Recorded
+    from distribute.core.log.beats import Beat
+    from distribute.core.log.events import Event
+    from distribute.core.log.recorded import Guard, Recorded
     from distribute.inputs.sources import Source
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from distribute.core.errors import IntegrityError
-from distribute.core.state import State
+from distribute.core.state.state import State
 from distribute.ports import Cluster
 from distribute.snapshot import load
 

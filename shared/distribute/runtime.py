@@ -15,9 +15,9 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Any, NoReturn, TypeVar
 
 from distribute.core.errors import Conflict, LogReplaced
-from distribute.core.events import Event
 from distribute.core.ids import ulid
-from distribute.core.recorded import Guard, guard_scope
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Guard, guard_scope
 from distribute.inherited import end_signals
 from distribute.ports import EventLog
 

@@ -16,8 +16,12 @@ from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
-from distribute.core.accounts import hold, shape_order
-from distribute.core.batch_record import (
+from distribute.core.errors import IntegrityError
+from distribute.core.folding.accounts import hold, shape_order
+from distribute.core.ids import BatchId
+from distribute.core.slices import at_once
+from distribute.core.spec.limits import Waits
+from distribute.core.state.batch_record import (
     Damaged,
     changing_pieces,
     digest_of,
@@ -31,13 +35,9 @@ from distribute.core.batch_record import (
     seal,
     unseal,
 )
-from distribute.core.errors import IntegrityError
-from distribute.core.ids import BatchId
-from distribute.core.limits import Waits
-from distribute.core.packed import PackedBatch, Record
-from distribute.core.packing import named_by_nodes
-from distribute.core.slices import at_once
-from distribute.core.state import BatchState, FailureRecord, JobKey, NodeState, State, Usage
+from distribute.core.state.packed import PackedBatch, Record
+from distribute.core.state.packing import named_by_nodes
+from distribute.core.state.state import BatchState, FailureRecord, JobKey, NodeState, State, Usage
 
 VERSION = 14
 

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from distribute.core.batch_record import changing_pieces, fixed_pieces, seal
 from distribute.core.ids import BatchId
-from distribute.core.packed import Record
-from distribute.core.state import BatchState, State
+from distribute.core.state.batch_record import changing_pieces, fixed_pieces, seal
+from distribute.core.state.packed import Record
+from distribute.core.state.state import BatchState, State
 from distribute.slices import in_slices
 from distribute.snapshot import StateDigests, copy_core, core_pieces, join_records
 

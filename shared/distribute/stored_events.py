@@ -6,11 +6,11 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 
 from distribute.codec import decode
-from distribute.core import events as ev
-from distribute.core.authors import subject_author
-from distribute.core.events import Event
 from distribute.core.ids import Assignments, BatchId, Guarded, Scope, Under
-from distribute.core.recorded import Recorded
+from distribute.core.log import events as ev
+from distribute.core.log.authors import subject_author
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Recorded
 from distribute.ports import BEGINNING, Only, Place
 
 

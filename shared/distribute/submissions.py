@@ -17,9 +17,9 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from distribute.core.errors import InputError, UnreadableEvent
-from distribute.core.events import Submitted
 from distribute.core.frozen import LATER
-from distribute.core.specs import ApptainerJob, CommandJob, Job, JobsSeen, PythonJob
+from distribute.core.log.events import Submitted
+from distribute.core.spec.specs import ApptainerJob, CommandJob, Job, JobsSeen, PythonJob
 from distribute.core.words import format_size
 
 MARK = b"\x01"

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, TypeVar
 from distribute.archives import Archives, Moved
 from distribute.by_time import between
 from distribute.core.errors import IntegrityError, LogReplaced
-from distribute.core.events import Event, NodeEvent, types_of
 from distribute.core.ids import Assignments, BatchId, BuildId, Guarded, JobId, NodeId, Scope, Under
-from distribute.core.recorded import Guard, Recorded
+from distribute.core.log.events import Event, NodeEvent, types_of
+from distribute.core.log.recorded import Guard, Recorded
 from distribute.merging import Reading, merged
 from distribute.ports import ArtifactStore, EventLog, Garbage, Only, Place, Raw
 

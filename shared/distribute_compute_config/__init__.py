@@ -20,8 +20,8 @@ from distribute.api.original import (
     slurm,
     write_config_to_file,
 )
-from distribute.config.jobs_file import Meta
-from distribute.config.slurm_section import Slurm
+from distribute.config.sections.jobs_file import Meta
+from distribute.config.sections.slurm_section import Slurm
 
 __all__ = [
     "ApptainerConfig",

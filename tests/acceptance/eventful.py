@@ -16,7 +16,7 @@ import pytest
 from acceptance.gpus import path_with_gpus
 from acceptance.lab import PATIENCE_S, Json, Lab, command_batch, open_lab
 from distribute.client.channels import ask_channels
-from distribute.core.recorded import Recorded
+from distribute.core.log.recorded import Recorded
 from distribute.core.words import rfc3339
 
 PID = os.getpid()

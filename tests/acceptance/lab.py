@@ -24,9 +24,9 @@ from acceptance.person import PATIENCE_S, obey_signals
 from acceptance.processes import Processes, identity_of
 from distribute.client.pull.note import NOTE_NAME
 from distribute.core.errors import NobodyAnswers
-from distribute.core.events import Event
 from distribute.core.ids import BatchId
-from distribute.core.recorded import Recorded
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Recorded
 from distribute.nats.client.jetstream import call
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.nats.objects.result_names import chunks_of_batch

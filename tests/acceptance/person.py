@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import psutil
 
-from distribute.config.cluster_record import running_clusters
+from distribute.config.settings.cluster_record import running_clusters
 
 PATIENCE_S = 120.0
 """Seconds to wait for anything. Only a very busy computer needs nearly as long."""

@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 
 from acceptance.lab import Lab, open_lab
-from distribute.core.events import Collected
-from distribute.core.specs import BatchSpec
+from distribute.core.log.events import Collected
+from distribute.core.spec.specs import BatchSpec
 from distribute.testing import builders as make
 from ran_kit import RanFolder
 

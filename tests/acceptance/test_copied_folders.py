@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from acceptance.lab import Lab, command_batch, open_lab
-from distribute.core import events as ev
+from distribute.core.log import events as ev
 
 BATCH = {
     "ends": "while [ ! -e {end} ]; do sleep 0.1; done; echo ended > distribute_save/how",

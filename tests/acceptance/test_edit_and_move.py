@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from acceptance.lab import Lab, command_batch, open_lab
-from distribute.core import events as ev
+from distribute.core.log import events as ev
 
 SAVES = "mkdir -p distribute_save; echo $DISTRIBUTE_NODE $DISTRIBUTE_CPUS > distribute_save/ran; "
 HANGS = "sleep 1000"

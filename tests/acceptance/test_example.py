@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from distribute.config.loading import LoadedBatch, load
-from distribute.core.specs import CommandWork
+from distribute.core.spec.specs import CommandWork
 
 EXAMPLE = Path(str(files("distribute_cli"))) / "example"
 

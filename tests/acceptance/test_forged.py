@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from acceptance.lab import Lab, batch_id, command_batch, open_lab
-from distribute.core import events as ev
+from distribute.core.files.manifest import Manifest, Outputs, StoredFile
 from distribute.core.ids import JobId
-from distribute.core.manifest import Manifest, Outputs, StoredFile
-from distribute.core.recorded import Guard, guard_scope
+from distribute.core.log import events as ev
+from distribute.core.log.recorded import Guard, guard_scope
 from distribute.nats.client.jetstream import call
 from distribute.runtime import new_id
 

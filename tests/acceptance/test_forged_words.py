@@ -8,8 +8,8 @@ from pathlib import Path
 import nats
 
 from acceptance.lab import Lab, command_batch, open_lab
-from distribute.core import events as ev
-from distribute.core.recorded import Guard, guard_scope
+from distribute.core.log import events as ev
+from distribute.core.log.recorded import Guard, guard_scope
 from distribute.nats.stream.subjects import event_subject
 from distribute.runtime import new_id
 

@@ -22,7 +22,7 @@ from acceptance.troubled import (
     submit_again,
 )
 from distribute.core.ids import JobId
-from distribute.core.recorded import Guard, guard_scope
+from distribute.core.log.recorded import Guard, guard_scope
 from distribute.testing import builders as make
 
 NO_EVENT = 999_999

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from acceptance.lab import PATIENCE_S, Lab, batch_id, command_batch, open_lab
-from distribute.core.fold import apply
-from distribute.core.invariants import check
-from distribute.core.recorded import LATE_S
-from distribute.core.state import State
+from distribute.core.checking.invariants import check
+from distribute.core.folding.fold import apply
+from distribute.core.log.recorded import LATE_S
+from distribute.core.state.state import State
 from distribute.ports import Only
 from distribute.runtime import KEEP_JOBS
 

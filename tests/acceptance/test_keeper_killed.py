@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from acceptance.lab import Lab, batch_id, command_batch, open_lab
-from distribute.core.fold import apply
-from distribute.core.invariants import check
-from distribute.core.state import State
+from distribute.core.checking.invariants import check
+from distribute.core.folding.fold import apply
+from distribute.core.state.state import State
 
 KILLS = int(os.environ.get("DISTRIBUTE_KILLS", "6"))
 CPUS = 4

@@ -13,9 +13,9 @@ import pytest
 import pytest_asyncio
 
 from acceptance.lab import PATIENCE_S, Lab, command_batch, open_lab
-from distribute.core import events as ev
-from distribute.core.fold_job import MAX_DEATHS_AT_ONE_NODE, MAX_NODES_DOWN
+from distribute.core.folding.fold_job import MAX_DEATHS_AT_ONE_NODE, MAX_NODES_DOWN
 from distribute.core.ids import AttemptId
+from distribute.core.log import events as ev
 from distribute_services.node_runner.keeper import procfs
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 from acceptance.lab import command_batch, open_lab
-from distribute.core import events as ev
+from distribute.core.log import events as ev
 
 
 def last_block(broker_folder: Path) -> Path:

@@ -16,8 +16,8 @@ import pytest_asyncio
 from nats.js import JetStreamContext
 
 from acceptance.lab import Lab, command_batch, open_lab
-from distribute.core import events as ev
-from distribute.core.recorded import Guard
+from distribute.core.log import events as ev
+from distribute.core.log.recorded import Guard
 from distribute.runtime import new_id
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

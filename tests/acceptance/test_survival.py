@@ -14,11 +14,11 @@ from pathlib import Path
 
 from acceptance.lab import job_folders
 from acceptance.processes import Processes
-from distribute.core import events as ev
-from distribute.core.fold import apply
+from distribute.core.checking.invariants import check
+from distribute.core.folding.fold import apply
 from distribute.core.ids import BatchId
-from distribute.core.invariants import check
-from distribute.core.state import State, Status
+from distribute.core.log import events as ev
+from distribute.core.state.state import State, Status
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.ports import Only
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from acceptance.lab import command_batch, open_lab
 from acceptance.processes import Processes
-from distribute.core import events as ev
+from distribute.core.log import events as ev
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.ports import Only
 from distribute.runtime import Facts, new_id

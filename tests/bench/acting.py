@@ -16,8 +16,8 @@ from distribute.client.queries import ask
 from distribute.collector import collect_garbage_rarely
 from distribute.core.errors import Unreachable
 from distribute.core.ids import BatchId
-from distribute.core.liveness import Lease
-from distribute.core.recorded import Recorded
+from distribute.core.log.recorded import Recorded
+from distribute.core.scheduling.liveness import Lease
 from distribute.nats.client.connect import Address
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.nats.stream.layout import EVENTS

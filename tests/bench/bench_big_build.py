@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import statistics
 
-from distribute.core import events as ev
-from distribute.core.recorded import Recorded
+from distribute.core.log import events as ev
+from distribute.core.log.recorded import Recorded
 from distribute.nats.cluster import Cluster
 from distribute.ports import Only
 

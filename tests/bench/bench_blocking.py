@@ -19,12 +19,12 @@ import orjson
 import psutil
 
 from distribute.collector import collect_garbage_rarely
-from distribute.core import events as ev
-from distribute.core.agenda import Agenda
 from distribute.core.ids import BatchId
-from distribute.core.liveness import Lease
-from distribute.core.recorded import Guard, Recorded
-from distribute.core.state import State
+from distribute.core.log import events as ev
+from distribute.core.log.recorded import Guard, Recorded
+from distribute.core.scheduling.agenda import Agenda
+from distribute.core.scheduling.liveness import Lease
+from distribute.core.state.state import State
 from distribute.nats.client.connect import Address
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.snapshot_writer import SnapshotWriter, write_batch

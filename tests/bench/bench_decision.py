@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from time import process_time_ns
 
-from distribute.core import events as ev
-from distribute.core.specs import Resources
+from distribute.core.log import events as ev
+from distribute.core.spec.specs import Resources
 
 from .figure import Figure, Floor
 from .labs import Lab

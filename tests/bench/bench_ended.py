@@ -17,7 +17,7 @@ from distribute.client.person import Person
 from distribute.client.pull.filters import Filter
 from distribute.client.pull.listing import list_results
 from distribute.core.ids import JobId
-from distribute.core.recorded import Recorded
+from distribute.core.log.recorded import Recorded
 from distribute.nats.cluster import Cluster
 from distribute.nats.stream.subjects import ALL_EVENTS
 from distribute.runtime import new_id

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import orjson
 
 from distribute.codec import decode, encode
-from distribute.core.agenda import Agenda
-from distribute.core.fold import apply
-from distribute.core.recorded import Recorded
-from distribute.core.state import State
+from distribute.core.folding.fold import apply
+from distribute.core.log.recorded import Recorded
+from distribute.core.scheduling.agenda import Agenda
+from distribute.core.state.state import State
 
 from .figure import Figure, Floor
 from .streams import lab

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from distribute.core import events as ev
-from distribute.core.agenda import Agenda
-from distribute.core.decide import decide
-from distribute.core.recorded import Append
-from distribute.core.state import Shape, State, Usage
+from distribute.core.log import events as ev
+from distribute.core.log.recorded import Append
+from distribute.core.scheduling.agenda import Agenda
+from distribute.core.scheduling.decide import decide
+from distribute.core.state.state import Shape, State, Usage
 from distribute.snapshot import copy_core, core_pieces
 from distribute_services.scheduler.logic import MOST_AT_ONCE
 

@@ -11,9 +11,9 @@ from functools import partial
 
 from distribute.client.history import History, batch_history, job_history
 from distribute.core.ids import BatchId, JobId
+from distribute.core.log.recorded import Recorded
 from distribute.core.projections.bursts import Bursts
-from distribute.core.recorded import Recorded
-from distribute.core.specs import BatchSpec
+from distribute.core.spec.specs import BatchSpec
 from distribute.nats.cluster import Cluster
 from distribute.nats.stream.subjects import filters
 from distribute.ports import Only

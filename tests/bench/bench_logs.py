@@ -13,8 +13,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from distribute.core.recorded import Recorded
-from distribute.core.state import State
+from distribute.core.log.recorded import Recorded
+from distribute.core.state.state import State
 from distribute.testing import builders as make
 from distribute_services import logs
 from distribute_services.scheduler.story import Story

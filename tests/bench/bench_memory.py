@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import psutil
 
 from distribute.codec import decode, encode
-from distribute.core import events as ev
-from distribute.core.agenda import Agenda
-from distribute.core.state import State
+from distribute.core.log import events as ev
+from distribute.core.scheduling.agenda import Agenda
+from distribute.core.state.state import State
 
 from .figure import Figure, Floor
 from .streams import Writer, sweep

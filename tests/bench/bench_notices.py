@@ -13,7 +13,7 @@ import time
 from tests.notifier_kit import Remembering, notifier_of
 
 from distribute.collector import collect_garbage_rarely
-from distribute.core import events as ev
+from distribute.core.log import events as ev
 from distribute.nats.cluster import Cluster
 from distribute.nats.stream.subjects import ALL_EVENTS
 from distribute.ports import Only

@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from distribute.core.manifest import StoredObject
+from distribute.core.files.manifest import StoredObject
 from distribute.nats.broker.embedded import Broker
 from distribute.nats.cluster import Cluster, open_cluster
 

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator
 from math import inf
 from typing import TypeVar
 
-from distribute.core.batch_record import changing_pieces, fixed_pieces, loading, seal
 from distribute.core.ids import check_name
-from distribute.core.packing import pack, packable
 from distribute.core.slices import at_once
-from distribute.core.state import State
+from distribute.core.state.batch_record import changing_pieces, fixed_pieces, loading, seal
+from distribute.core.state.packing import pack, packable
+from distribute.core.state.state import State
 from distribute.snapshot import dump, load
 
 from .ended import ended_batches

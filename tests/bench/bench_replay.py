@@ -17,9 +17,9 @@ from typing import Any, cast
 
 from distribute.codec import encode
 from distribute.collector import collect_garbage_rarely
-from distribute.core.fold import apply
-from distribute.core.recorded import Recorded
-from distribute.core.state import State
+from distribute.core.folding.fold import apply
+from distribute.core.log.recorded import Recorded
+from distribute.core.state.state import State
 from distribute.nats.cluster import Cluster
 from distribute.nats.stream.layout import EVENTS
 from distribute.nats.stream.reader import read

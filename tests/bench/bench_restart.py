@@ -15,8 +15,8 @@ import time
 import orjson
 
 from distribute.core.errors import Unreachable
-from distribute.core.fold import apply
-from distribute.core.state import State
+from distribute.core.folding.fold import apply
+from distribute.core.state.state import State
 from distribute.nats.cluster import Cluster
 from distribute.snapshot import dump
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from distribute.core.agenda import Agenda
-from distribute.core.fold import apply
-from distribute.core.state import State
+from distribute.core.folding.fold import apply
+from distribute.core.scheduling.agenda import Agenda
+from distribute.core.state.state import State
 from distribute.snapshot import dump, load
 
 from .figure import Figure, Floor

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from distribute.collector import collect_garbage_rarely
-from distribute.core import events as ev
-from distribute.core.recorded import Recorded
-from distribute.core.specs import BatchSpec
+from distribute.core.log import events as ev
+from distribute.core.log.recorded import Recorded
+from distribute.core.spec.specs import BatchSpec
 
 from .acting import serving
 from .figure import Figure, Floor

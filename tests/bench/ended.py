@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from array import array
 
-from distribute.core import events as ev
-from distribute.core.fold import apply
-from distribute.core.state import BatchState, Outcomes, State, Status
+from distribute.core.folding.fold import apply
+from distribute.core.log import events as ev
+from distribute.core.state.state import BatchState, Outcomes, State, Status
 
 from .streams import Writer, sweep
 

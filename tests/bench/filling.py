@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from distribute.codec import encode
-from distribute.core.recorded import Recorded
+from distribute.core.log.recorded import Recorded
 from distribute.nats.broker.embedded import Broker
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.nats.stream.subjects import event_subject

@@ -6,14 +6,14 @@ import random
 from collections.abc import Iterable, Sequence
 from time import process_time_ns
 
-from distribute.core import events as ev
-from distribute.core.agenda import Agenda
-from distribute.core.decide import decide
-from distribute.core.events import Event
-from distribute.core.liveness import Lease, Liveness
-from distribute.core.recorded import Append
-from distribute.core.specs import Resources
-from distribute.core.state import JobKey, State
+from distribute.core.log import events as ev
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Append
+from distribute.core.scheduling.agenda import Agenda
+from distribute.core.scheduling.decide import decide
+from distribute.core.scheduling.liveness import Lease, Liveness
+from distribute.core.spec.specs import Resources
+from distribute.core.state.state import JobKey, State
 
 from .streams import GIB, SECOND_OF_START, Writer, sweep
 

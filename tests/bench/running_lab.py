@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 from tests.acceptance.processes import Processes
 
-from distribute.core import events as ev
-from distribute.core.recorded import Guard, Recorded
-from distribute.core.specs import BatchSpec, CommandJob, CommandWork, Resources
+from distribute.core.log import events as ev
+from distribute.core.log.recorded import Guard, Recorded
+from distribute.core.spec.specs import BatchSpec, CommandJob, CommandWork, Resources
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.ports import Only
 from distribute.runtime import new_id

@@ -6,12 +6,12 @@ import random
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from distribute.core import events as ev
-from distribute.core.events import Event
+from distribute.core.files.manifest import Manifest, Outputs, StoredFile, StoredObject
 from distribute.core.ids import ulid
-from distribute.core.manifest import Manifest, Outputs, StoredFile, StoredObject
-from distribute.core.recorded import Recorded
-from distribute.core.specs import BatchSpec, CommandJob, CommandWork, Resources
+from distribute.core.log import events as ev
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Recorded
+from distribute.core.spec.specs import BatchSpec, CommandJob, CommandWork, Resources
 
 SECOND_OF_START = 1_767_225_600.0
 SLOTS = 64

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from distribute.core.events import type_of
-from distribute.core.state import Status
-from distribute.core.transitions import JOB_TRANSITIONS
+from distribute.core.log.events import type_of
+from distribute.core.state.state import Status
+from distribute.core.state.transitions import JOB_TRANSITIONS
 
 EVENTS_PAGE = Path(__file__).parents[2] / "docs" / "events.md"
 BEGIN, END = "<!-- transitions -->\n", "<!-- /transitions -->"

@@ -3,10 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from distribute.core import events as ev
-from distribute.core.events import Event
-from distribute.core.ids import AttemptId
-from distribute.core.manifest import (
+from distribute.core.files.manifest import (
     Manifest,
     Outputs,
     Outside,
@@ -16,7 +13,10 @@ from distribute.core.manifest import (
     StoredLink,
     StoredObject,
 )
-from distribute.core.specs import (
+from distribute.core.ids import AttemptId
+from distribute.core.log import events as ev
+from distribute.core.log.events import Event
+from distribute.core.spec.specs import (
     After,
     ApptainerWork,
     BatchSpec,

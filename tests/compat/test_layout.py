@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from distribute.core.events import EVENT
+from distribute.core.log.events import EVENT
 from distribute.nats.stream import migrations
 from distribute.nats.stream.layout import LAYOUT
 from distribute.nats.stream.migrations import MIGRATIONS

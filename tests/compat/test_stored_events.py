@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from distribute.codec import decode, encode
-from distribute.core.events import KINDS, Event, type_of
+from distribute.core.log.events import KINDS, Event, type_of
 from distribute.submissions import MARK, head_with, inflate_block, split_frames
 
 DATA = Path(__file__).parent / "data"

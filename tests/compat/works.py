@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from distribute.core.git_commit import GitCommit
-from distribute.core.specs import (
+from distribute.core.spec.git_commit import GitCommit
+from distribute.core.spec.specs import (
     ApptainerJob,
     ApptainerWork,
     CommandJob,

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
-from distribute.core.manifest import StoredObject
+from distribute.core.files.manifest import StoredObject
 from distribute.nats.broker.embedded import Broker
 from distribute.nats.client import jetstream
 from distribute.nats.client.connect import connect

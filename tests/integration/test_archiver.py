@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from distribute.core.errors import LogReplaced
-from distribute.core.events import Event, JobArchived
+from distribute.core.files.manifest import Manifest, Outputs, StoredObject
+from distribute.core.folding.work import marked
 from distribute.core.ids import BatchId
-from distribute.core.manifest import Manifest, Outputs, StoredObject
-from distribute.core.recorded import Guard
-from distribute.core.work import marked
+from distribute.core.log.events import Event, JobArchived
+from distribute.core.log.recorded import Guard
 from distribute.nats.client.jetstream import call
 from distribute.nats.cluster import Cluster
 from distribute.nats.stream.layout import EVENTS

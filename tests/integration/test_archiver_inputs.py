@@ -11,7 +11,7 @@ import pytest
 
 from client_kit import JANE
 from distribute.client.submit import submit
-from distribute.core.specs import BatchSpec, InputFile
+from distribute.core.spec.specs import BatchSpec, InputFile
 from distribute.inputs.listed import Hasher
 from distribute.inputs.patterns import Exclude
 from distribute.inputs.sources import Source

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from distribute.config.cluster_record import ClusterRecord, running_clusters
-from distribute.config.where import resolve_server
+from distribute.config.settings.cluster_record import ClusterRecord, running_clusters
+from distribute.config.settings.where import resolve_server
 from distribute.core.errors import DistributeError, Refused
 from distribute.system import process_identity
 from distribute_cli.local import cluster_record

@@ -23,10 +23,10 @@ from distribute.client.replaying import state_at
 from distribute.client.retrying import retry
 from distribute.client.verifying import verify
 from distribute.core.errors import Conflict, Refused
-from distribute.core.fold import apply
+from distribute.core.folding.fold import apply
 from distribute.core.ids import JobId
-from distribute.core.recorded import Guard, Recorded
-from distribute.core.state import State
+from distribute.core.log.recorded import Guard, Recorded
+from distribute.core.state.state import State
 from distribute.nats.cluster import Cluster
 from distribute.ports import Only
 from distribute.snapshot import digest

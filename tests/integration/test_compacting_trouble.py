@@ -28,8 +28,8 @@ from distribute.client.history import batch_history
 from distribute.client.queries import Queries
 from distribute.client.verifying import verify
 from distribute.core.errors import IntegrityError, LogReplaced, Refused, Unreachable
-from distribute.core.events import Compacted
 from distribute.core.ids import BatchId
+from distribute.core.log.events import Compacted
 from distribute.nats.client.jetstream import call
 from distribute.nats.cluster import Cluster
 from distribute.nats.stream.subjects import event_subject

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from distribute.config.server_url import host_in_url
+from distribute.config.settings.server_url import host_in_url
 from distribute.core.errors import DistributeError, InputError, Refused, StorageFull, Unreachable
-from distribute.core.recorded import Guard
+from distribute.core.log.recorded import Guard
 from distribute.nats.broker import embedded
 from distribute.nats.broker.embedded import MAX_PAYLOAD_BYTES, Broker
 from distribute.nats.client.connect import Address, _Opener, connect

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 
 from distribute.client.event_stream import last_before, stream
 from distribute.client.history import batch_history, job_history
-from distribute.core.events import Event
 from distribute.core.ids import JobId
-from distribute.core.recorded import Guard, Recorded, guard_scope
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Guard, Recorded, guard_scope
 from distribute.nats.broker.embedded import Broker
 from distribute.nats.cluster import Cluster
 from distribute.testing import builders as make

@@ -13,9 +13,9 @@ import pytest
 from bomb_kit import bomb
 from distribute.codec import encode
 from distribute.core.errors import Conflict, UnreadableEvent
-from distribute.core.events import Event
 from distribute.core.ids import JobId, NodeId, Under
-from distribute.core.recorded import Guard, Recorded
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Guard, Recorded
 from distribute.nats.client.jetstream import call
 from distribute.nats.cluster import Cluster
 from distribute.nats.stream import layout, log, messages

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from distribute.core.errors import Conflict
-from distribute.core.events import Assigned
-from distribute.core.recorded import Guard
+from distribute.core.log.events import Assigned
+from distribute.core.log.recorded import Guard
 from distribute.nats.cluster import Cluster
 from distribute.testing import builders as make
 

@@ -6,7 +6,7 @@ import pytest
 
 from distribute.core.errors import Conflict
 from distribute.core.ids import MAX_AUTHOR_BYTES, MAX_NAME_BYTES, JobId
-from distribute.core.recorded import Guard
+from distribute.core.log.recorded import Guard
 from distribute.nats.cluster import Cluster
 from distribute.ports import Only
 from distribute.testing import builders

@@ -12,8 +12,8 @@ import pytest
 
 from distribute import acknowledged
 from distribute.core.errors import Conflict, LogReplaced
-from distribute.core.events import Event
-from distribute.core.recorded import Guard
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Guard
 from distribute.nats.broker.embedded import Broker
 from distribute.nats.client.connection import Connection
 from distribute.nats.client.jetstream import call

@@ -13,10 +13,10 @@ import pytest
 
 from bomb_kit import bomb
 from distribute import limited_log
-from distribute.core.beats import Beat
 from distribute.core.errors import InputError, NobodyAnswers, Refused, Unreachable
 from distribute.core.ids import BatchId, BuildId, JobId
-from distribute.core.recorded import Guard, Recorded
+from distribute.core.log.beats import Beat
+from distribute.core.log.recorded import Guard, Recorded
 from distribute.nats.broker.embedded import Broker
 from distribute.nats.client import connection
 from distribute.nats.cluster import Cluster, open_cluster

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from distribute.core.errors import LogReplaced
-from distribute.core.fold import apply
+from distribute.core.folding.fold import apply
 from distribute.core.ids import JobId
-from distribute.core.liveness import Lease
-from distribute.core.recorded import Guard, Recorded
-from distribute.core.state import State
+from distribute.core.log.recorded import Guard, Recorded
+from distribute.core.scheduling.liveness import Lease
+from distribute.core.state.state import State
 from distribute.nats.broker.embedded import Broker
 from distribute.nats.client.jetstream import call
 from distribute.nats.cluster import Cluster, open_cluster

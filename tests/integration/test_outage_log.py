@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from distribute.core.recorded import Guard
+from distribute.core.log.recorded import Guard
 from distribute.nats.broker.embedded import Broker
 from distribute.nats.client import jetstream
 from distribute.nats.client.outage import Outage, Peer

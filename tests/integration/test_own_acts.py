@@ -15,8 +15,8 @@ from distribute.client.holding import hold, release
 from distribute.client.queries import Queries
 from distribute.client.submit import submit
 from distribute.core.errors import NobodyAnswers
-from distribute.core.liveness import Lease
-from distribute.core.recorded import Guard, Recorded
+from distribute.core.log.recorded import Guard, Recorded
+from distribute.core.scheduling.liveness import Lease
 from distribute.nats.broker.embedded import Broker
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.testing import builders as make

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from distribute.core.beats import Beat
 from distribute.core.errors import Refused, StorageFull, Unreachable
-from distribute.core.recorded import Guard
+from distribute.core.log.beats import Beat
+from distribute.core.log.recorded import Guard
 from distribute.nats.broker.embedded import Broker
 from distribute.nats.client.connect import Address, connect
 from distribute.nats.client.connection import Connection

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from distribute.core.errors import Conflict, Refused, StorageFull, Unreachable
-from distribute.core.events import Event
 from distribute.core.ids import BatchId, JobId, Under
-from distribute.core.recorded import Guard
-from distribute.core.specs import BatchSpec
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Guard
+from distribute.core.spec.specs import BatchSpec
 from distribute.nats.broker.embedded import Broker
 from distribute.nats.client.connect import Address, connect
 from distribute.nats.client.jetstream import call

@@ -11,7 +11,7 @@ from contextlib import aclosing
 import pytest
 
 from distribute.core.ids import BatchId, JobId
-from distribute.core.recorded import Guard, Recorded
+from distribute.core.log.recorded import Guard, Recorded
 from distribute.nats.broker.embedded import Broker
 from distribute.nats.client.connection import Connection
 from distribute.nats.client.jetstream import NOT_FOUND, ApiError, call

@@ -18,9 +18,9 @@ from distribute.client.verifying import verify
 from distribute.codec import encode
 from distribute.core.errors import NobodyAnswers
 from distribute.core.ids import BatchId
-from distribute.core.liveness import Lease
-from distribute.core.recorded import Guard
-from distribute.core.state import State
+from distribute.core.log.recorded import Guard
+from distribute.core.scheduling.liveness import Lease
+from distribute.core.state.state import State
 from distribute.nats.client.jetstream import direct_get
 from distribute.nats.cluster import Cluster
 from distribute.nats.stream.layout import EVENTS

@@ -13,11 +13,11 @@ import pytest
 
 from distribute.acknowledged import MAX_REMEMBERED
 from distribute.core.errors import LogReplaced
-from distribute.core.events import Event
 from distribute.core.ids import BatchId, JobId
-from distribute.core.liveness import Lease
-from distribute.core.recorded import Guard
-from distribute.core.specs import Resources
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Guard
+from distribute.core.scheduling.liveness import Lease
+from distribute.core.spec.specs import Resources
 from distribute.host import Capacity, Unit
 from distribute.nats.broker.embedded import Broker
 from distribute.nats.cluster import Cluster, open_cluster

@@ -9,8 +9,8 @@ from contextlib import aclosing
 
 import pytest
 
-from distribute.core.events import Event
-from distribute.core.recorded import Guard
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Guard
 from distribute.nats.broker.embedded import Broker
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.testing import builders as make

@@ -11,8 +11,8 @@ import nats
 import pytest
 
 from distribute.core.errors import IntegrityError, Refused
+from distribute.core.files.manifest import StoredObject
 from distribute.core.ids import MAX_AUTHOR_BYTES, MAX_NAME_BYTES, BatchId
-from distribute.core.manifest import StoredObject
 from distribute.nats.broker.embedded import Broker
 from distribute.nats.client import jetstream
 from distribute.nats.objects.store import JetStreamStore

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from distribute.core.errors import StorageFull
+from distribute.core.files.manifest import StoredObject
 from distribute.core.ids import BatchId
-from distribute.core.manifest import StoredObject
 from distribute.nats.broker.embedded import Broker
 from distribute.nats.client.connection import Connection
 from distribute.nats.client.patience import patiently

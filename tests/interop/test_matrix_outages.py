@@ -27,7 +27,7 @@ OpenChannel = Callable[..., MatrixChannel]
 SENDS_ONE = """
 import asyncio, sys
 from pathlib import Path
-from distribute.config.matrix_account import MatrixAccount
+from distribute.config.settings.matrix_account import MatrixAccount
 from distribute_services.notifier.channels.matrix.channel import MatrixChannel
 from matrix_kit import message
 

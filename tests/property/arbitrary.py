@@ -6,11 +6,11 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from distribute.core.authors import AUTHORS, SERVICES, AuthorKind
-from distribute.core.events import ARCHIVER, KINDS, NOTIFIER, SCHEDULER, Superseded, type_of
+from distribute.core.files.manifest import Manifest, Outputs, StoredFile, StoredFolder, StoredLink
 from distribute.core.ids import MAX_ATTEMPTS, MAX_AUTHOR_BYTES, AttemptId, check_author
-from distribute.core.manifest import Manifest, Outputs, StoredFile, StoredFolder, StoredLink
-from distribute.core.specs import MAX_CPUS, BatchSpec, CommandJob, CommandWork, GpuKind, Resources
+from distribute.core.log.authors import AUTHORS, SERVICES, AuthorKind
+from distribute.core.log.events import ARCHIVER, KINDS, NOTIFIER, SCHEDULER, Superseded, type_of
+from distribute.core.spec.specs import MAX_CPUS, BatchSpec, CommandJob, CommandWork, GpuKind, Resources
 from distribute.testing.builders import RAN_AT
 
 for kind in KINDS:

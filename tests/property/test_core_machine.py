@@ -14,21 +14,21 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from core_kit import guarded_scopes, pack_all
 from distribute.codec import decode, encode
-from distribute.core.agenda import Agenda
-from distribute.core.events import Assigned, AttemptEnd, Event
-from distribute.core.explain import obstacle_at
-from distribute.core.fold import apply
+from distribute.core.checking.invariants import check, check_agenda
+from distribute.core.explaining.explain import obstacle_at
+from distribute.core.files.manifest import Outputs
+from distribute.core.folding.fold import apply
+from distribute.core.folding.replacing import goes_on
+from distribute.core.folding.work import marked
 from distribute.core.ids import Guarded, JobId
-from distribute.core.invariants import check, check_agenda
-from distribute.core.manifest import Outputs
-from distribute.core.recorded import Recorded, guard_behind, guard_scope
-from distribute.core.replacing import goes_on
+from distribute.core.log.events import Assigned, AttemptEnd, Event
+from distribute.core.log.recorded import Recorded, guard_behind, guard_scope
+from distribute.core.scheduling.agenda import Agenda
 from distribute.core.slices import at_once
-from distribute.core.specs import Resources
-from distribute.core.state import ENDED, BatchState, JobKey, State, Status
-from distribute.core.statuses import rows_with
-from distribute.core.views import whole_batch
-from distribute.core.work import marked
+from distribute.core.spec.specs import Resources
+from distribute.core.state.state import ENDED, BatchState, JobKey, State, Status
+from distribute.core.state.statuses import rows_with
+from distribute.core.views.views import whole_batch
 from distribute.snapshot import digest, dump, load
 from distribute.testing import builders as make
 from property.twin_scheduler import Scheduler

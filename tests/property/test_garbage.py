@@ -6,15 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distribute.codec import decode, encode
-from distribute.core.agenda import Agenda
-from distribute.core.decide import decide
-from distribute.core.events import KINDS, Event
-from distribute.core.explain import explain
-from distribute.core.fold import apply
-from distribute.core.invariants import check, check_agenda
-from distribute.core.recorded import Guard, Recorded, time_of
-from distribute.core.state import State
-from distribute.core.views import batch_view, batches_view, nodes_view
+from distribute.core.checking.invariants import check, check_agenda
+from distribute.core.explaining.explain import explain
+from distribute.core.folding.fold import apply
+from distribute.core.log.events import KINDS, Event
+from distribute.core.log.recorded import Guard, Recorded, time_of
+from distribute.core.scheduling.agenda import Agenda
+from distribute.core.scheduling.decide import decide
+from distribute.core.state.state import State
+from distribute.core.views.views import batch_view, batches_view, nodes_view
 from distribute.snapshot import digest, dump, load
 from distribute.testing import builders as make
 from property.arbitrary import any_names, events, events_of, rightly_written

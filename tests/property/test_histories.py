@@ -8,17 +8,17 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distribute.core import events as ev
-from distribute.core.events import Event
-from distribute.core.fold import apply
+from distribute.core.folding.fold import apply
 from distribute.core.ids import JobId, Under
+from distribute.core.log import events as ev
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Recorded, guard_scope
 from distribute.core.projections.attempts import with_only_job
 from distribute.core.projections.bursts import Bursts
 from distribute.core.projections.course import Course
 from distribute.core.projections.history import BatchHistory, JobHistory, NodeHistory, Told
-from distribute.core.recorded import Recorded, guard_scope
-from distribute.core.state import State
-from distribute.core.wording import Wording
+from distribute.core.state.state import State
+from distribute.core.telling.wording import Wording
 from distribute.testing import builders as make
 from property.test_projections import JOBS, NODES, SPECS, anything, batch_of, batches, sensible
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distribute.core.hours import parse_hours
+from distribute.core.spec.hours import parse_hours
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "Pacific/Apia")

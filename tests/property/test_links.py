@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distribute.core.manifest import link_stays_inside
+from distribute.core.files.manifest import link_stays_inside
 from distribute.links import Links
 
 FOLDERS = ("", "d", "d/e")

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from distribute.core.manifest import Manifest, StoredFile, StoredFolder, StoredLink, StoredObject
-from distribute.core.manifest_text import ManifestText, Part, read_parts
+from distribute.core.files.manifest import Manifest, StoredFile, StoredFolder, StoredLink, StoredObject
+from distribute.core.files.manifest_text import ManifestText, Part, read_parts
 
 digests = st.integers(0, 2**256 - 1).map(lambda number: f"{number:064x}")
 texts = st.text(st.characters(exclude_categories=["Cs"]))

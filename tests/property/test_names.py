@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from distribute.codec import decode, decode_beat, encode, encode_beat
-from distribute.core import events as ev
-from distribute.core.beats import Beat
 from distribute.core.errors import UnreadableEvent
 from distribute.core.ids import (
     MAX_AUTHOR_BYTES,
@@ -23,6 +21,8 @@ from distribute.core.ids import (
     check_author,
     check_name,
 )
+from distribute.core.log import events as ev
+from distribute.core.log.beats import Beat
 from distribute.testing import builders as make
 
 NAME, AUTHOR, LABEL = TypeAdapter(StoredName), TypeAdapter(StoredAuthor), TypeAdapter(Label)

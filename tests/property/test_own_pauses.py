@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distribute.core.hours import parse_hours
+from distribute.core.spec.hours import parse_hours
 from distribute_services.node_runner.owner.own_pauses import (
     EARLY_S,
     FOLLOWS_S,

@@ -12,20 +12,20 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distribute.core import events as ev
-from distribute.core.events import Event
-from distribute.core.fold import apply
+from distribute.core.files.manifest import Outputs
+from distribute.core.folding.fold import apply
+from distribute.core.folding.work import marked
 from distribute.core.ids import BatchId, JobId
-from distribute.core.manifest import Outputs
+from distribute.core.log import events as ev
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Recorded
 from distribute.core.projections.attempts import JobAttempts, attempts_alone
 from distribute.core.projections.course import Course
 from distribute.core.projections.results import BatchResults
 from distribute.core.projections.story import BatchStory
-from distribute.core.recorded import Recorded
-from distribute.core.specs import BatchSpec
-from distribute.core.state import BatchState, State, Status
-from distribute.core.statuses import rows_with
-from distribute.core.work import marked
+from distribute.core.spec.specs import BatchSpec
+from distribute.core.state.state import BatchState, State, Status
+from distribute.core.state.statuses import rows_with
 from distribute.testing import builders as make
 
 SPECS = [make.batch(2, batch="a", retries=1), make.batch(1, batch="b", build="make")]

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distribute.core import verification
-from distribute.core.events import Event
-from distribute.core.fold import apply
-from distribute.core.recorded import Recorded
-from distribute.core.state import State
-from distribute.core.verification import FirstBreak, Verification, broken
+from distribute.core.checking import verification
+from distribute.core.checking.verification import FirstBreak, Verification, broken
+from distribute.core.folding.fold import apply
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Recorded
+from distribute.core.state.state import State
 from distribute.testing import builders as make
 from property.arbitrary import events
 

@@ -6,15 +6,15 @@ from collections import deque
 from collections.abc import Iterable
 from copy import deepcopy
 
-from distribute.core.agenda import Agenda
-from distribute.core.beats import Beat
-from distribute.core.decide import decide
-from distribute.core.events import Assigned
-from distribute.core.explain import obstacle_at
+from distribute.core.explaining.explain import obstacle_at
 from distribute.core.ids import BatchId
-from distribute.core.matching import Obstacle
-from distribute.core.recorded import Append, Guard, Recorded
-from distribute.core.state import State
+from distribute.core.log.beats import Beat
+from distribute.core.log.events import Assigned
+from distribute.core.log.recorded import Append, Guard, Recorded
+from distribute.core.scheduling.agenda import Agenda
+from distribute.core.scheduling.decide import decide
+from distribute.core.scheduling.matching import Obstacle
+from distribute.core.state.state import State
 from distribute.snapshot import dump, load
 from distribute.testing import builders as make
 

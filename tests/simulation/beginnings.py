@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from distribute.core import events as ev
 from distribute.core.ids import BatchId
-from distribute.core.specs import BatchSpec
-from distribute.core.state import State
+from distribute.core.log import events as ev
+from distribute.core.spec.specs import BatchSpec
+from distribute.core.state.state import State
 
 from .stories import require
 

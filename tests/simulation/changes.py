@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from math import inf
 
-from distribute.core import events as ev
 from distribute.core.ids import AttemptId, BatchId, JobId
-from distribute.core.recorded import Recorded
-from distribute.core.specs import BatchSpec
-from distribute.core.state import BatchState, Status
+from distribute.core.log import events as ev
+from distribute.core.log.recorded import Recorded
+from distribute.core.spec.specs import BatchSpec
+from distribute.core.state.state import BatchState, Status
 from distribute.sim.computer import Process
 
 from .story import require

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal
 
 from distribute.client.collect.archive import collect
 from distribute.client.collect.run import Built, Ended, Left, Run
-from distribute.core.events import RanAt
 from distribute.core.ids import BatchId, JobId
-from distribute.core.specs import BatchSpec, CommandJob, CommandWork, Resources
+from distribute.core.log.events import RanAt
+from distribute.core.spec.specs import BatchSpec, CommandJob, CommandWork, Resources
 
 if TYPE_CHECKING:
     from .people import Visit

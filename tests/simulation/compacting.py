@@ -8,11 +8,11 @@ from distribute.client.compacting import closed_batches, compact
 from distribute.client.control import delete
 from distribute.client.documents import BatchDocument
 from distribute.client.retrying import retry
-from distribute.core import events as ev
 from distribute.core.errors import DistributeError, IntegrityError, Refused
 from distribute.core.ids import BatchId
+from distribute.core.log import events as ev
 from distribute.core.projections.story import BatchStory
-from distribute.core.state import State
+from distribute.core.state.state import State
 from distribute.core.words import rfc3339
 from distribute.ports import Only
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from distribute.core import events as ev
-from distribute.core.state import State, Status
+from distribute.core.log import events as ev
+from distribute.core.state.state import State, Status
 
 
 def count_given_back(happened: Counter[str], state: State, event: ev.Leaving) -> None:

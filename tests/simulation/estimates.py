@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import NamedTuple
 
-from distribute.core import events as ev
+from distribute.core.explaining.queue_place import place_of
+from distribute.core.explaining.start_estimate import Estimate, estimate_start
 from distribute.core.ids import BatchId
-from distribute.core.queue_place import place_of
+from distribute.core.log import events as ev
 from distribute.core.slices import at_once
-from distribute.core.start_estimate import Estimate, estimate_start
-from distribute.core.state import QUEUED
+from distribute.core.state.state import QUEUED
 from distribute.sim.network import EPOCH_S
 
 from .many import garbage_waits

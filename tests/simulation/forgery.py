@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from distribute.core import events as ev
-from distribute.core.event_base import EARLIEST, LATEST
-from distribute.core.events import ARCHIVER, SCHEDULER
-from distribute.core.fold import apply
+from distribute.core.folding.fold import apply
 from distribute.core.ids import BatchId, BuildId, JobId, NodeId, Scope
-from distribute.core.packing import unpack
-from distribute.core.recorded import Recorded
-from distribute.core.state import State
+from distribute.core.log import events as ev
+from distribute.core.log.event_base import EARLIEST, LATEST
+from distribute.core.log.events import ARCHIVER, SCHEDULER
+from distribute.core.log.recorded import Recorded
+from distribute.core.state.packing import unpack
+from distribute.core.state.state import State
 from distribute.snapshot import digest
 
 if TYPE_CHECKING:

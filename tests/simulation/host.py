@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from distribute.core.ids import JobId
-from distribute.core.specs import DEFAULT_GRACE_S
+from distribute.core.spec.specs import DEFAULT_GRACE_S
 from distribute.host import CannotStart, Unit
 from distribute.sim.computer import Process
 from distribute.sim.host import ModelledHost, Outcome, Place

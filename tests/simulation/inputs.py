@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distribute.core import events as ev
 from distribute.core.ids import BatchId
-from distribute.core.named_inputs import files_of
-from distribute.core.packed import ClosedBatch
-from distribute.core.recorded import Recorded
-from distribute.core.specs import BatchSpec, InputFile
-from distribute.core.state import BatchState
+from distribute.core.log import events as ev
+from distribute.core.log.recorded import Recorded
+from distribute.core.spec.named_inputs import files_of
+from distribute.core.spec.specs import BatchSpec, InputFile
+from distribute.core.state.packed import ClosedBatch
+from distribute.core.state.state import BatchState
 
 from .stories import require
 

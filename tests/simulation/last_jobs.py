@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from distribute.core import events as ev
-from distribute.core.specs import BatchSpec
-from distribute.core.state import BatchState, Status
+from distribute.core.log import events as ev
+from distribute.core.spec.specs import BatchSpec
+from distribute.core.state.state import BatchState, Status
 
 from .story import Story, require
 

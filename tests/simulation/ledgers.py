@@ -6,15 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 from random import Random
 
-from distribute.core import events as ev
 from distribute.core.ids import JobId
+from distribute.core.log import events as ev
+from distribute.core.log.recorded import Recorded
 from distribute.core.projections.attempts import alone
 from distribute.core.projections.course import Course
 from distribute.core.projections.ledger import BUILD_TYPES, NODE_TYPES, JobLedger, Ledger, depends_on_others
 from distribute.core.projections.ledger_book import whole_ms
-from distribute.core.recorded import Recorded
-from distribute.core.specs import BatchSpec
-from distribute.core.state import ENDED, BatchState, State
+from distribute.core.spec.specs import BatchSpec
+from distribute.core.state.state import ENDED, BatchState, State
 
 from .story import require
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from distribute.core import events as ev
 from distribute.core.ids import BatchId
+from distribute.core.log import events as ev
+from distribute.core.log.recorded import Recorded
 from distribute.core.projections.notices import key_of
-from distribute.core.recorded import Recorded
 from distribute_services.notifier.channel import Message, Unavailable, Undeliverable
 from distribute_services.notifier.logic import Letter
 from distribute_services.notifier.service import NOTE, NotifierService

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from distribute.core import events as ev
-from distribute.core.beats import Beat
-from distribute.core.events import Event
-from distribute.core.liveness import Lease
-from distribute.core.state import State
+from distribute.core.log import events as ev
+from distribute.core.log.beats import Beat
+from distribute.core.log.events import Event
+from distribute.core.scheduling.liveness import Lease
+from distribute.core.state.state import State
 from distribute.sim.loop import VirtualLoop
 
 from .stories import require

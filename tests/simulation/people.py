@@ -28,11 +28,11 @@ from distribute.client.replacing import Replacement
 from distribute.client.retrying import retry
 from distribute.client.submit import submit
 from distribute.client.waiting import with_after
-from distribute.config.after import AfterRef
+from distribute.config.sections.after import AfterRef
 from distribute.core.errors import DistributeError, Unreachable
 from distribute.core.ids import BatchId, JobId
-from distribute.core.specs import BatchSpec
-from distribute.core.state import State, Status
+from distribute.core.spec.specs import BatchSpec
+from distribute.core.state.state import State, Status
 
 from .collectors import Elsewhere, bring_in
 from .compacting import compact_all

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from random import Random
 from typing import TYPE_CHECKING
 
-from distribute.core import events as ev
 from distribute.core.ids import BatchId, JobId
-from distribute.core.packed import ClosedBatch
-from distribute.core.specs import BatchSpec, Job
-from distribute.core.state import BatchState
+from distribute.core.log import events as ev
+from distribute.core.spec.specs import BatchSpec, Job
+from distribute.core.state.packed import ClosedBatch
+from distribute.core.state.state import BatchState
 
 from .story import Story, require
 

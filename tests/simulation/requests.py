@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from distribute.core import events as ev
-from distribute.core.recorded import Recorded
-from distribute.core.state import BatchState, Status
+from distribute.core.log import events as ev
+from distribute.core.log.recorded import Recorded
+from distribute.core.state.state import BatchState, Status
 
 from .story import require
 

@@ -8,8 +8,8 @@ from random import Random
 from typing import Literal, NamedTuple
 
 from distribute.core.ids import BatchId, JobId
-from distribute.core.named_inputs import DEFAULT_INPUTS_KEEP_S
-from distribute.core.specs import BatchSpec, CommandJob, CommandWork, GpuKind, Resources, When
+from distribute.core.spec.named_inputs import DEFAULT_INPUTS_KEEP_S
+from distribute.core.spec.specs import BatchSpec, CommandJob, CommandWork, GpuKind, Resources, When
 from distribute.sim.computer import ModelledComputer
 from distribute.sim.network import EPOCH_S, Weather
 from distribute.testing.builders import GIB

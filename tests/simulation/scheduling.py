@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from distribute.core import events as ev
-from distribute.core.beats import Beat
-from distribute.core.explain import obstacle_at
+from distribute.core.checking.invariants import check, check_agenda
+from distribute.core.explaining.explain import obstacle_at
 from distribute.core.ids import BatchId
-from distribute.core.invariants import check, check_agenda
-from distribute.core.matching import never
-from distribute.core.recorded import Append, Recorded
-from distribute.core.state import Status
+from distribute.core.log import events as ev
+from distribute.core.log.beats import Beat
+from distribute.core.log.recorded import Append, Recorded
+from distribute.core.scheduling.matching import never
+from distribute.core.state.state import Status
 from distribute_services.scheduler.logic import Scheduler
 from distribute_services.scheduler.service import SchedulerService
 

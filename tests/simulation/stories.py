@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Container
 from enum import Enum, auto
 
-from distribute.core import events as ev
-from distribute.core.fold_job import FAST_FAILURE_S, why_given_up
+from distribute.core.files.manifest import Outputs
+from distribute.core.folding.fold_job import FAST_FAILURE_S, why_given_up
 from distribute.core.ids import BatchId, BuildId, JobId
-from distribute.core.manifest import Outputs
-from distribute.core.specs import BatchSpec
-from distribute.core.state import BatchState, State, Status
+from distribute.core.log import events as ev
+from distribute.core.spec.specs import BatchSpec
+from distribute.core.state.state import BatchState, State, Status
 from distribute.sim.stored_files import StoredFiles
 
 from . import changes, last_jobs, replacing

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from distribute.core import events as ev
-from distribute.core.manifest import StoredObject
+from distribute.core.files.manifest import StoredObject
+from distribute.core.log import events as ev
 
 
 class Broken(AssertionError):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from copy import deepcopy
 
-from distribute.core import events as ev
 from distribute.core.ids import BatchId
-from distribute.core.state import State
+from distribute.core.log import events as ev
+from distribute.core.state.state import State
 
 
 def subject(event: ev.Event) -> BatchId | str:

@@ -4,8 +4,8 @@ from collections import Counter
 from random import Random
 
 from distribute.codec import decode
-from distribute.core.events import Finished
 from distribute.core.ids import Guarded
+from distribute.core.log.events import Finished
 from distribute.sim.network import Broker
 from simulation.scenario import CLEAR, Fate, Scenario, scenario
 from simulation.world import Parts, simulate

@@ -7,16 +7,18 @@ from typing import Any
 import pytest
 
 from distribute import restoring
-from distribute.core import accounts, decide, fold_batch, fold_job, packing
-from distribute.core.agenda import Agenda
-from distribute.core.decisions import Decisions
 from distribute.core.errors import Conflict
-from distribute.core.events import Completed, Event
+from distribute.core.folding import accounts, fold_batch, fold_job
 from distribute.core.ids import Guarded, Under
-from distribute.core.liveness import Lease
-from distribute.core.recorded import guard_scope
-from distribute.core.state import Attempt, BatchState, State, Status
-from distribute.core.statuses import set_status
+from distribute.core.log.events import Completed, Event
+from distribute.core.log.recorded import guard_scope
+from distribute.core.scheduling import decide
+from distribute.core.scheduling.agenda import Agenda
+from distribute.core.scheduling.decisions import Decisions
+from distribute.core.scheduling.liveness import Lease
+from distribute.core.state import packing
+from distribute.core.state.state import Attempt, BatchState, State, Status
+from distribute.core.state.statuses import set_status
 from distribute.sim import log as simulated_log
 from distribute.sim.following import Follower
 from distribute.sim.log import SimulatedLog

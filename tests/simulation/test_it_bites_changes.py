@@ -4,12 +4,13 @@ from random import Random
 
 import pytest
 
-from distribute.core import edits, fold_job, placing
-from distribute.core.decisions import Decisions
-from distribute.core.events import Event, StopOrdered
-from distribute.core.indexes import Indexes
-from distribute.core.state import Attempt as InFlight
-from distribute.core.state import BatchState
+from distribute.core.folding import edits, fold_job
+from distribute.core.log.events import Event, StopOrdered
+from distribute.core.scheduling import placing
+from distribute.core.scheduling.decisions import Decisions
+from distribute.core.scheduling.indexes import Indexes
+from distribute.core.state.state import Attempt as InFlight
+from distribute.core.state.state import BatchState
 from distribute_services.node_runner import service as runner_service
 from distribute_services.node_runner.machine.attempts import Attempt
 from distribute_services.node_runner.machine.instructions import Instruction

@@ -4,8 +4,9 @@ from random import Random
 
 import pytest
 
-from distribute.core import fold_batch, fold_job, gates, last_job
-from distribute.core.gates import Gate, Hold
+from distribute.core.folding import fold_batch, fold_job, gates
+from distribute.core.folding.gates import Gate, Hold
+from distribute.core.state import last_job
 from simulation.biting import finds
 from simulation.last_jobs import with_last_job
 from simulation.scenario import Fate, Request, Scenario, scenario

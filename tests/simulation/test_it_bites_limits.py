@@ -4,9 +4,10 @@ from random import Random
 
 import pytest
 
-from distribute.core import decide, gates, waits
-from distribute.core.gates import Gate, Hold
+from distribute.core.folding import gates, waits
+from distribute.core.folding.gates import Gate, Hold
 from distribute.core.ids import Assignments, Guarded
+from distribute.core.scheduling import decide
 from distribute.sim.network import Broker, Weather
 from simulation.biting import finds
 from simulation.scenario import Fate, Scenario, scenario

@@ -5,9 +5,9 @@ from random import Random
 import pytest
 
 from distribute.client.replacing import Replacement
-from distribute.core import events as ev
-from distribute.core import replacing, work
-from distribute.core.state import BatchState
+from distribute.core.folding import replacing, work
+from distribute.core.log import events as ev
+from distribute.core.state.state import BatchState
 from distribute.sim.network import Weather
 from distribute_services.archiver.logic import Backlog
 from distribute_services.node_runner.machine.attempts import Attempt

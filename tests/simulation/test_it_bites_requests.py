@@ -4,10 +4,10 @@ from random import Random
 
 import pytest
 
-from distribute.core import fold_requests
-from distribute.core.events import KillRequested, RetryRequested
-from distribute.core.gates import Gate, Hold
-from distribute.core.state import BatchState
+from distribute.core.folding import fold_requests
+from distribute.core.folding.gates import Gate, Hold
+from distribute.core.log.events import KillRequested, RetryRequested
+from distribute.core.state.state import BatchState
 from distribute_services.scheduler.up_to_now import UpToNow
 from simulation.biting import finds, long_jobs
 from simulation.scenario import CLEAR, Fate, Request, Scenario, scenario

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from distribute.core import fold_job
 from distribute.core.errors import Conflict
-from distribute.core.events import Event, StopOrdered
+from distribute.core.folding import fold_job
 from distribute.core.ids import BatchId
-from distribute.core.recipe import Recipe, build_of
-from distribute.core.recorded import Recorded, guard_scope
-from distribute.core.specs import BatchSpec
-from distribute.core.state import BatchState
+from distribute.core.log.events import Event, StopOrdered
+from distribute.core.log.recorded import Recorded, guard_scope
+from distribute.core.spec.recipe import Recipe, build_of
+from distribute.core.spec.specs import BatchSpec
+from distribute.core.state.state import BatchState
 from distribute.sim.host import ModelledHost
 from distribute.sim.log import SimulatedLog
 from distribute.sim.network import Weather

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from distribute.codec import encode
-from distribute.core import events as ev
-from distribute.core.events import Event
 from distribute.core.ids import NodeId
-from distribute.core.recorded import Guard, Recorded
+from distribute.core.log import events as ev
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Guard, Recorded
 from distribute.sim.remembering import RememberingLog
 from distribute_services.node_runner import service as runner_service
 from distribute_services.node_runner.machine.instructions import Instruction

@@ -2,9 +2,9 @@
 
 from random import Random
 
-from distribute.core import events as ev
 from distribute.core.ids import JobId
-from distribute.core.specs import BatchSpec, Resources
+from distribute.core.log import events as ev
+from distribute.core.spec.specs import BatchSpec, Resources
 from distribute.testing import builders as make
 from simulation.scenario import CLEAR, Computer, Fate, Scenario
 from simulation.world import Parts, World

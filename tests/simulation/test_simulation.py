@@ -12,7 +12,7 @@ from typing import get_args
 
 import pytest
 
-from distribute.core.events import KINDS, ReleaseReason, type_of
+from distribute.core.log.events import KINDS, ReleaseReason, type_of
 from simulation.many import simulate_on_all_cores
 
 SEEDS = int(os.environ.get("DISTRIBUTE_SIM_SEEDS", "2000"))

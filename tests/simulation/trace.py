@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from distribute.core.recorded import Recorded
+from distribute.core.log.recorded import Recorded
 
 
 def line_of(what: object) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, deque
 
-from distribute.core import events as ev
-from distribute.core.fold import apply
+from distribute.core.checking.invariants import check, check_touched
+from distribute.core.folding.fold import apply
 from distribute.core.ids import BatchId, JobId
-from distribute.core.invariants import check, check_touched
-from distribute.core.matching import never
-from distribute.core.recorded import Recorded
-from distribute.core.state import BatchState, State, Status
+from distribute.core.log import events as ev
+from distribute.core.log.recorded import Recorded
+from distribute.core.scheduling.matching import never
+from distribute.core.state.state import BatchState, State, Status
 from distribute.sim.computer import Process
 from distribute.sim.loop import VirtualLoop
 from distribute.sim.stored_files import StoredFiles

@@ -8,7 +8,7 @@ from distribute.client.commands import run_command
 from distribute.client.running_files import list_files, read_pieces
 from distribute.client.visiting import find_running
 from distribute.core.ids import JobId
-from distribute.core.visits import Piece
+from distribute.core.spec.visits import Piece
 
 from .stories import require
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from distribute.client.editing import Changes
 from distribute.client.retrying import Outcome
 from distribute.core.ids import BatchId, JobId
-from distribute.core.state import BatchState, Status
+from distribute.core.state.state import BatchState, Status
 
 
 class Wish(NamedTuple):

@@ -5,8 +5,8 @@ from itertools import product
 
 import pytest
 
-from distribute.core.events import Event
-from distribute.core.recorded import Guard, Recorded
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Guard, Recorded
 from distribute.sim.network import Link, Weather
 from distribute.sim.remembering import RememberingLog
 from distribute.testing import builders as make

@@ -10,9 +10,9 @@ import pytest
 
 from distribute import acknowledged
 from distribute.acknowledged import Acknowledged, Questions
-from distribute.core.events import Event
 from distribute.core.ids import Guarded, Scope
-from distribute.core.recorded import Guard
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Guard
 from distribute.testing import builders
 
 

@@ -13,10 +13,10 @@ import pytest
 from bad_files import COMMAND, MAKERS, META, Maker
 from config_kit import problems_of
 from distribute.collector import collector_paused
-from distribute.config import yaml_nodes, yaml_source, yaml_values
-from distribute.config.input_files import MAX_MISSING_USERS
+from distribute.config.checking.input_files import MAX_MISSING_USERS
 from distribute.config.loading import load
-from distribute.config.yaml_syntax import LOOKED_AT
+from distribute.config.yaml import yaml_nodes, yaml_source, yaml_values
+from distribute.config.yaml.yaml_syntax import LOOKED_AT
 from distribute.core.errors import InputError
 from plain_words import assert_plain
 

@@ -7,8 +7,8 @@ import pytest
 from config_kit import write
 from distribute.config.loading import load
 from distribute.core.errors import InputError
-from distribute.core.recipe import recipe_of
-from distribute.core.specs import CommandJob, PythonJob
+from distribute.core.spec.recipe import recipe_of
+from distribute.core.spec.specs import CommandJob, PythonJob
 from git_kit import repository
 
 META = "meta: {namespace: n, batch_name: b}\n"

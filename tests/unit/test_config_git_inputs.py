@@ -12,7 +12,7 @@ import pytest
 
 from config_kit import put
 from distribute.core.errors import InputError
-from distribute.core.git_commit import GitCommit
+from distribute.core.spec.git_commit import GitCommit
 from distribute.inputs.listed import Hasher
 from distribute.inputs.patterns import Exclude
 from distribute.inputs.tree import folder_tree

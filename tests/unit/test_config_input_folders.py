@@ -14,9 +14,9 @@ import config_kit
 from config_kit import META, job, problems_of, write
 from distribute.config.loading import LoadedBatch, load
 from distribute.core.errors import InputError
-from distribute.core.folder_listing import Listing
-from distribute.core.manifest import entry_bytes
-from distribute.core.specs import InputFolder
+from distribute.core.files.folder_listing import Listing
+from distribute.core.files.manifest import entry_bytes
+from distribute.core.spec.specs import InputFolder
 from distribute.inputs.sources import PIECE_BYTES, as_source
 
 

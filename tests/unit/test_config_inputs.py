@@ -8,7 +8,7 @@ import pytest
 
 from config_kit import MODE, age, entry, write
 from distribute.config.loading import load
-from distribute.core.specs import PythonWork
+from distribute.core.spec.specs import PythonWork
 
 
 @pytest.mark.parametrize("name", ["a b.dat", "*.dat", "é.dat", "a\nb", "-rf", "x" * 255])

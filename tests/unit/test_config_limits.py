@@ -9,7 +9,7 @@ import pytest
 
 from config_kit import write
 from distribute.config.loading import load
-from distribute.config.moments import parse_moment
+from distribute.config.sections.moments import parse_moment
 from distribute.core.errors import InputError
 from editor_kit import marked
 

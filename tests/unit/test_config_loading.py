@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from config_kit import entry, write
-from distribute.config.jobs_file import CommandJob as WrittenJob
 from distribute.config.loading import batch_named_in, load
+from distribute.config.sections.jobs_file import CommandJob as WrittenJob
 from distribute.core.errors import InputError
 from distribute.core.ids import BatchId
-from distribute.core.specs import (
+from distribute.core.spec.specs import (
     ApptainerWork,
     BatchSpec,
     CommandJob,

@@ -14,7 +14,7 @@ import pytest
 
 from config_kit import META
 from distribute.config.loading import load
-from distribute.config.settings import load_client_settings, load_node_settings, load_server_settings
+from distribute.config.settings.settings import load_client_settings, load_node_settings, load_server_settings
 from distribute.core.errors import InputError
 from plain_words import assert_plain
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from distribute.config.nodes_file import load_nodes_file
+from distribute.config.settings.nodes_file import load_nodes_file
 from distribute.core.errors import InputError
 
 ORIGINAL = """---

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from distribute.config.folders import notify_file
-from distribute.config.notify_settings import load_notify_settings
+from distribute.config.settings.folders import notify_file
+from distribute.config.settings.notify_settings import load_notify_settings
 from distribute.core.errors import InputError
 
 MAIL = "mail: {server: smtp.example.org, from: distribute@example.org, "

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import distribute_cli
 from distribute.config.loading import load
 from distribute.core.errors import InputError
-from distribute.core.specs import (
+from distribute.core.spec.specs import (
     ApptainerJob,
     ApptainerWork,
     BatchSpec,

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from distribute.config.cluster_record import ClusterRecord
-from distribute.config.folders import embedded_cluster_file, home_expanded, state_dir
-from distribute.config.settings import load_client_settings, load_node_settings, load_server_settings
-from distribute.config.where import NodeFile, ServerAddress, resolve_server
+from distribute.config.settings.cluster_record import ClusterRecord
+from distribute.config.settings.folders import embedded_cluster_file, home_expanded, state_dir
+from distribute.config.settings.settings import load_client_settings, load_node_settings, load_server_settings
+from distribute.config.settings.where import NodeFile, ServerAddress, resolve_server
 from distribute.core.errors import InputError, Unreachable
 from distribute.system import process_identity
 from distribute_cli.local.services import archiver_options, node_options, scheduler_options
@@ -172,7 +172,7 @@ def test_what_is_wrong_with_an_address_is_told_in_our_words(
 def test_an_address_of_numbers_needs_no_codec_for_names() -> None:
     """Each import delays every command, and stays in the memory of every node."""
     code = (
-        "import sys; from distribute.config.server_url import server_urls;"
+        "import sys; from distribute.config.settings.server_url import server_urls;"
         "print(server_urls('127.0.0.1'), 'encodings.idna' in sys.modules)"
     )
     printed = subprocess.run(

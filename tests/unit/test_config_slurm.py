@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from config_kit import META, write
-from distribute.config import slurm_section
 from distribute.config.loading import LoadedBatch, load
-from distribute.config.slurm_section import Slurm
+from distribute.config.sections import slurm_section
+from distribute.config.sections.slurm_section import Slurm
 from distribute.core.errors import InputError
 
 NO_OPTION = "is not an option of sbatch, and is left out; write a long option without '--', such as qos"

@@ -8,7 +8,7 @@ import pytest
 
 from config_kit import META, entry, problems_of, write
 from distribute.config.loading import load
-from distribute.core.specs import ApptainerJob, CommandJob, PythonJob, Resources
+from distribute.core.spec.specs import ApptainerJob, CommandJob, PythonJob, Resources
 
 COMMAND = 'command:\n  job: {command: "./solver --re {re} --n {n}"}\n'
 

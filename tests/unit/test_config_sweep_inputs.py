@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from config_kit import META, problems_of, put, write
-from distribute.config.input_trees import InputTrees, TreeKey
+from distribute.config.checking.input_trees import InputTrees, TreeKey
 from distribute.config.loading import LoadedBatch, load
-from distribute.core.specs import CommandJob, InputFolder, Job
+from distribute.core.spec.specs import CommandJob, InputFolder, Job
 from distribute.inputs.sources import as_source, read_source
 from distribute.inputs.tree import TreeFile
 from git_kit import commit_all, git

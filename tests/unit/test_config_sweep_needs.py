@@ -9,7 +9,7 @@ import pytest
 
 from config_kit import META, problems_of, write
 from distribute.config.loading import LoadedBatch, load
-from distribute.core.specs import MAX_NEEDS, CommandJob, GpuKind, Resources, SignalBefore
+from distribute.core.spec.specs import MAX_NEEDS, CommandJob, GpuKind, Resources, SignalBefore
 
 GIB = 2**30
 

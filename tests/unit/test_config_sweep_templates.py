@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from config_kit import META, content_of, problems_of
-from distribute.config import rendered
 from distribute.config.loading import LoadedBatch, load
-from distribute.core.specs import PythonJob
+from distribute.config.sweep import rendered
+from distribute.core.spec.specs import PythonJob
 
 SWEEP = "sweep: {grid: {re: [100, 0.50]}}\n"
 COMMAND = SWEEP + "command:\n  job: {command: a, required_files: [{template: case.in.j2}]}\n"

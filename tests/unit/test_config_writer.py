@@ -10,11 +10,11 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from ruamel.yaml import YAML
 
-from distribute.config.check import check
-from distribute.config.input_files import InputFiles
-from distribute.config.jobs_file import JobsFile
+from distribute.config.checking.check import check
+from distribute.config.checking.input_files import InputFiles
 from distribute.config.loading import load
-from distribute.config.yaml_source import Document
+from distribute.config.sections.jobs_file import JobsFile
+from distribute.config.yaml.yaml_source import Document
 from distribute.config.yaml_writer import yaml_of
 from documents_kit import FILES, kinds, metas
 from hypothesis_kit import FAIL_BY_CHANCE

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from distribute.config import yaml_source
-from distribute.config.yaml_source import LOADERS, Document, Loader
-from distribute.config.yaml_syntax import Found, Problem
+from distribute.config.yaml import yaml_source
+from distribute.config.yaml.yaml_source import LOADERS, Document, Loader
+from distribute.config.yaml.yaml_syntax import Found, Problem
 from distribute.core.errors import InputError
 
 LIBYAML, PURE_PYTHON = LOADERS

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from distribute.config import yaml_source
-from distribute.config.yaml_source import LOADERS, Document, Loader, Loc
+from distribute.config.yaml import yaml_source
+from distribute.config.yaml.yaml_source import LOADERS, Document, Loader, Loc
 
 
 @pytest.fixture(params=LOADERS, ids=lambda loader: loader.__name__)

@@ -9,10 +9,10 @@ from typing import get_args
 
 import pytest
 
-from distribute.config.settings import NodeSettings
-from distribute.config.units import format_duration, format_size
-from distribute.core.liveness import Lease
-from distribute.core.views import NodeCondition
+from distribute.config.sections.units import format_duration, format_size
+from distribute.config.settings.settings import NodeSettings
+from distribute.core.scheduling.liveness import Lease
+from distribute.core.views.views import NodeCondition
 from distribute.nats.broker.embedded import _LOG_BYTES
 from distribute.nats.client.connect import _PING_INTERVAL_S
 from distribute_cli.commands.status import BATCH_STATES, JOB_STATES

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from distribute.config.loading import load
-from distribute.config.settings import load_client_settings, load_node_settings
+from distribute.config.settings.settings import load_client_settings, load_node_settings
 from editor_kit import marked
 
 ROOT = Path(__file__).parents[2]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from distribute.config.jobs_file import Meta
-from distribute.config.key_docs import KEY_DOCS
-from distribute.config.settings import NodeSettings, ServerSettings
-from distribute.config.units import format_duration, format_size
-from distribute.core.liveness import Lease
-from distribute.core.named_inputs import DEFAULT_INPUTS_KEEP_S
+from distribute.config.described.key_docs import KEY_DOCS
+from distribute.config.sections.jobs_file import Meta
+from distribute.config.sections.units import format_duration, format_size
+from distribute.config.settings.settings import NodeSettings, ServerSettings
+from distribute.core.scheduling.liveness import Lease
+from distribute.core.spec.named_inputs import DEFAULT_INPUTS_KEEP_S
 from distribute_services.node_runner.disk.room import KEEP_FREE_BYTES
 from keys_page import FILES, PAGE, page
 

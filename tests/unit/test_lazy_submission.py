@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from distribute import submissions
 from distribute.codec import encode
 from distribute.core.errors import UnreadableEvent
-from distribute.core.git_commit import GitCommit
-from distribute.core.specs import CommandJob, InputFile, InputFolder, Resources
+from distribute.core.spec.git_commit import GitCommit
+from distribute.core.spec.specs import CommandJob, InputFile, InputFolder, Resources
 from distribute.lazy_submission import Submission
 from distribute.testing import builders as make
 

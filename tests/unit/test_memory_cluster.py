@@ -11,11 +11,11 @@ from typing import TypeVar
 
 import pytest
 
-from distribute.core.beats import Beat
 from distribute.core.errors import IntegrityError, StorageFull
+from distribute.core.files.manifest import StoredObject
 from distribute.core.ids import BatchId, JobId
-from distribute.core.manifest import StoredObject
-from distribute.core.recorded import Guard
+from distribute.core.log.beats import Beat
+from distribute.core.log.recorded import Guard
 from distribute.memory.cluster import BEAT_KEPT_S, OUTPUT_KEPT_BYTES, MemoryCluster
 from distribute.memory.store import FileStore
 from distribute.ports import Cluster, Only

@@ -6,7 +6,7 @@ import pytest
 
 from distribute.core.errors import Conflict, LogReplaced
 from distribute.core.ids import BatchId, NodeId, Under
-from distribute.core.recorded import Guard, Recorded, guard_scope
+from distribute.core.log.recorded import Guard, Recorded, guard_scope
 from distribute.memory.log import MemoryLog
 from distribute.nats.stream.subjects import event_subject, filters
 from distribute.ports import EventLog, Only

@@ -13,8 +13,8 @@ from config_kit import write
 from distribute.config.loading import LoadedBatch, batch_named_in, load
 from distribute.core.errors import InputError
 from distribute.core.ids import BatchId
-from distribute.core.recipe import Share, recipe_of
-from distribute.core.specs import ApptainerWork, PythonWork
+from distribute.core.spec.recipe import Share, recipe_of
+from distribute.core.spec.specs import ApptainerWork, PythonWork
 
 PYTHON = """\
 meta: {namespace: n, batch_name: b, capabilities: [python3]}

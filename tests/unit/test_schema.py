@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 import distribute_cli
 from config_kit import META, job
-from distribute.config.jobs_file import ApptainerInitialize, Meta
-from distribute.config.section import Section
+from distribute.config.sections.jobs_file import ApptainerInitialize, Meta
+from distribute.config.sections.section import Section
 from documents_kit import FILES, kinds, metas
 from editor_kit import assert_valid, marked, refused, validator
 

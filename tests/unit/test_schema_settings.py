@@ -7,12 +7,12 @@ from typing import get_args
 
 import pytest
 
-from distribute.config.jobs_file import JobsFile
-from distribute.config.key_docs import KEY_DOCS
-from distribute.config.schema import Described, schema_of
-from distribute.config.section import Section
-from distribute.config.settings import load_client_settings, load_node_settings, load_server_settings
-from distribute.config.slurm_section import Slurm
+from distribute.config.described.key_docs import KEY_DOCS
+from distribute.config.described.schema import Described, schema_of
+from distribute.config.sections.jobs_file import JobsFile
+from distribute.config.sections.section import Section
+from distribute.config.sections.slurm_section import Slurm
+from distribute.config.settings.settings import load_client_settings, load_node_settings, load_server_settings
 from distribute.core.errors import InputError
 from editor_kit import marked, validator
 

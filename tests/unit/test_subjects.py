@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distribute.core.events import (
+from distribute.core.ids import BatchId, BuildId, JobId, NodeId, Under, check_name
+from distribute.core.log.events import (
     Assigned,
     BatchEvent,
     BuildStarted,
@@ -20,7 +21,6 @@ from distribute.core.events import (
     Submitted,
     types_of,
 )
-from distribute.core.ids import BatchId, BuildId, JobId, NodeId, Under, check_name
 from distribute.nats.stream.subjects import (
     are_subjects_of,
     event_subject,

@@ -11,10 +11,10 @@ import pytest
 
 from client_kit import MemoryCluster
 from distribute.core.errors import IntegrityError, LogReplaced
-from distribute.core.events import Event
-from distribute.core.fold import apply
-from distribute.core.recorded import Recorded
-from distribute.core.state import State
+from distribute.core.folding.fold import apply
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Recorded
+from distribute.core.state.state import State
 from distribute.ports import EventLog, Only
 from distribute.testing import builders as make
 from distribute.whole_log import WholeLog

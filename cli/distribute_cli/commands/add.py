@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from distribute.client.seen import Seen
     from distribute.config.loading import LoadedBatch
     from distribute.core.ids import BatchId
-    from distribute.core.specs import BatchSpec
+    from distribute.core.spec.specs import BatchSpec
     from distribute.ports import Cluster
     from distribute_cli.output.form import Output
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from distribute.core.errors import InputError
-from distribute.core.specs import MAX_CPUS
+from distribute.core.spec.specs import MAX_CPUS
 from distribute_cli.own_log import LOG_FILE
 from distribute_cli.session import Session, cluster_document
 from distribute_cli.verbs import verb
@@ -58,9 +58,9 @@ async def client(
 ) -> None:
     """Make this computer a node: it runs jobs of the cluster until you end it."""
     from distribute.client.words import argument
-    from distribute.config.folders import config_dir, state_dir
-    from distribute.config.settings import load_node_settings
-    from distribute.config.where import NodeFile
+    from distribute.config.settings.folders import config_dir, state_dir
+    from distribute.config.settings.settings import load_node_settings
+    from distribute.config.settings.where import NodeFile
     from distribute_cli.local.services import become_service, node_options
     from distribute_cli.values import capabilities, checked_name, size_bytes
 

@@ -30,7 +30,7 @@ async def drain(
 
     from distribute.client.control import drain as drain_node
     from distribute.client.words import argument, printable
-    from distribute.core.listing import rfc3339
+    from distribute.core.telling.listing import rfc3339
     from distribute_cli.output.facts import moment as by_this_clock
     from distribute_cli.output.losses import run_on
     from distribute_cli.values import checked_name, checked_text, moment

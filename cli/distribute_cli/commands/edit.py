@@ -89,7 +89,7 @@ def changes_of(
 ) -> Changes:
     """The changes that these texts say. Raises `InputError`, which names the option."""
     from distribute.client.editing import Changes
-    from distribute.core import specs
+    from distribute.core.spec import specs
     from distribute_cli.values import size_bytes, whole_number
 
     return Changes(
@@ -118,7 +118,7 @@ def _timeout_s(text: str | None) -> float | None:
 
 def _limit(option: str, text: str | None) -> int | None:
     """A number of jobs; 0 for `none`."""
-    from distribute.core.specs import MAX_JOBS
+    from distribute.core.spec.specs import MAX_JOBS
     from distribute_cli.values import whole_number
 
     return 0 if text == NO_LIMIT else whole_number(option, text, 1, MAX_JOBS, otherwise=f", or {NO_LIMIT}")

@@ -15,7 +15,7 @@ from distribute_cli.verbs import verb
 if TYPE_CHECKING:
     from distribute.client.commands import Ended
     from distribute.client.visiting import Visit
-    from distribute.core.visits import CommandNews
+    from distribute.core.spec.visits import CommandNews
     from distribute_cli.output.form import Output
 
 ENDED_BY_SIGNAL = 128
@@ -45,7 +45,7 @@ async def run(
     from distribute.client.saying import refuse_anothers
     from distribute.client.targets import find_job
     from distribute.client.visiting import find_running
-    from distribute.core.visits import MAX_LIMIT_S
+    from distribute.core.spec.visits import MAX_LIMIT_S
     from distribute_cli.values import duration_s
 
     limit_s = duration_s("--timeout", limit, longest_s=MAX_LIMIT_S)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from distribute.core.errors import InputError
-from distribute.core.specs import DEFAULT_MAX_PAUSE_S
+from distribute.core.spec.specs import DEFAULT_MAX_PAUSE_S
 from distribute.core.words import format_duration
 from distribute_cli.completing import complete_node
 from distribute_cli.session import Session

@@ -67,7 +67,7 @@ def _priority(text: str) -> int:
         InputError: it is none.
     """
     from distribute.core.errors import InputError
-    from distribute.core.specs import MAX_PRIORITY
+    from distribute.core.spec.specs import MAX_PRIORITY
 
     try:
         found = int(text)

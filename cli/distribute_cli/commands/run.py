@@ -16,7 +16,7 @@ from distribute_cli.targets import DEFAULT_FILE
 from distribute_cli.verbs import verb
 
 if TYPE_CHECKING:
-    from distribute.core.specs import BatchSpec
+    from distribute.core.spec.specs import BatchSpec
     from distribute_cli.output.course import Progress
     from distribute_cli.output.form import JobText, Output
 
@@ -95,7 +95,7 @@ async def run(
 
 def _needed(spec: BatchSpec) -> set[str]:
     """The objects that the jobs of the batch need, by SHA-256."""
-    from distribute.core.recipe import recipe_of
+    from distribute.core.spec.recipe import recipe_of
 
     return {sha256 for each in spec.work.jobs for sha256 in recipe_of(spec, each).objects}
 

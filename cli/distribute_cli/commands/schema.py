@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from distribute.client.words import printable
-from distribute.config.schema import FILES, Described, is_schema, schema_text
+from distribute.config.described.schema import FILES, Described, is_schema, schema_text
 from distribute.core.errors import InputError, Refused
 from distribute.core.os_words import why
 from distribute.system import write_whole

@@ -14,7 +14,7 @@ from distribute_cli.session import Session
 from distribute_cli.verbs import verb
 
 if TYPE_CHECKING:
-    from distribute.config.settings import ServerSettings
+    from distribute.config.settings.settings import ServerSettings
     from distribute.ports import Cluster
 
 
@@ -135,7 +135,7 @@ def _listed(session: Session, file: Path | None) -> Mapping[str, frozenset[str]]
     """
     if file is None:
         return {}
-    from distribute.config.nodes_file import load_nodes_file
+    from distribute.config.settings.nodes_file import load_nodes_file
 
     nodes, unused = load_nodes_file(file)
     for line in unused:
@@ -158,7 +158,7 @@ def _settings(
     Raises:
         InputError: a value is wrong.
     """
-    from distribute.config.settings import load_server_settings
+    from distribute.config.settings.settings import load_server_settings
     from distribute_cli.values import duration_s
 
     given: dict[str, float] = {

@@ -40,9 +40,9 @@ async def service(
 
 def _options(name: Service) -> list[str]:
     """Its options, from the settings of this user. Raises `InputError` if they are wrong."""
-    from distribute.config.folders import state_dir
-    from distribute.config.notify_settings import load_notify_settings
-    from distribute.config.settings import load_server_settings
+    from distribute.config.settings.folders import state_dir
+    from distribute.config.settings.notify_settings import load_notify_settings
+    from distribute.config.settings.settings import load_server_settings
     from distribute_cli.local.services import archiver_options, notifier_options, scheduler_options
 
     match name:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from distribute.client.queries import Queries
     from distribute.config.loading import LoadedBatch
-    from distribute.core.specs import BatchSpec
+    from distribute.core.spec.specs import BatchSpec
     from distribute.ports import Cluster
     from distribute_cli.output.form import Output
     from distribute_cli.submitting.line import Line

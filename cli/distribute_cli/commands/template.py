@@ -56,7 +56,7 @@ async def template(
         return
     schema = {}
     if not no_schema:
-        from distribute.config.schema import schema_text
+        from distribute.config.described.schema import schema_text
 
         text = f"{MODELINE}{SCHEMA_FILE}\n{text}"
         schema = {SCHEMA_FILE: schema_text("jobs").encode()}
@@ -128,7 +128,7 @@ def _renewed(path: Path, content: bytes) -> bool:
     """Is this a schema of an older version? Then it is replaced."""
     if path.name != SCHEMA_FILE:
         return False
-    from distribute.config.schema import is_schema
+    from distribute.config.described.schema import is_schema
     from distribute.system import write_whole
 
     if not is_schema(path):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from distribute.core.specs import MAX_CPUS
+from distribute.core.spec.specs import MAX_CPUS
 from distribute_cli.notify_options import MatrixOption, NotifyOption
 from distribute_cli.session import Session
 from distribute_cli.verbs import verb
@@ -46,7 +46,7 @@ async def up(
     ] = None,
 ) -> int:
     """Run a whole cluster on this computer: broker, services and nodes. Ctrl-C or `down` ends it."""
-    from distribute.config.folders import default_cluster_dir
+    from distribute.config.settings.folders import default_cluster_dir
     from distribute_cli.local.services import notifier_options
     from distribute_cli.values import capabilities
 

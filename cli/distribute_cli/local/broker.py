@@ -7,7 +7,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
-from distribute.config.units import format_size
+from distribute.config.sections.units import format_size
 from distribute.core.errors import Unreachable
 from distribute.nats.broker.embedded import Broker
 from distribute.nats.broker.health import failed_write

@@ -16,7 +16,7 @@ from distribute.client.channels import ask_channels
 from distribute.client.documents import GONE
 from distribute.client.queries import ask
 from distribute.core.errors import InputError, Refused, Unreachable
-from distribute.core.events import Joined
+from distribute.core.log.events import Joined
 from distribute.core.os_words import why
 from distribute.nats.broker.embedded import Broker
 from distribute.nats.cluster import open_cluster

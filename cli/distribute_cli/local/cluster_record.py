@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from distribute.client.words import argument
-from distribute.config.cluster_record import ClusterRecord, read_record, running_clusters
-from distribute.config.folders import (
+from distribute.config.settings.cluster_record import ClusterRecord, read_record, running_clusters
+from distribute.config.settings.folders import (
     default_cluster_dir,
     embedded_cluster_file,
     local_clusters_dir,

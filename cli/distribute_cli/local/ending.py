@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from distribute.client.words import argument
-from distribute.config.cluster_record import ClusterRecord, running_clusters
+from distribute.config.settings.cluster_record import ClusterRecord, running_clusters
 from distribute.core.errors import Refused
 from distribute.core.words import counted
 from distribute.runtime import KEEP_JOBS

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from distribute.client.words import printable
-from distribute.config.server_url import host_in_url
+from distribute.config.settings.server_url import host_in_url
 from distribute.core.errors import InputError
 from distribute_cli.local.addresses import (
     is_address,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from distribute.config.folders import default_cluster_dir
-from distribute.config.server_url import DEFAULT_PORT, ORIGINAL_PORT
+from distribute.config.settings.folders import default_cluster_dir
+from distribute.config.settings.server_url import DEFAULT_PORT, ORIGINAL_PORT
 from distribute_cli.output.form import Output
 
 LOOPBACK = "127.0.0.1"

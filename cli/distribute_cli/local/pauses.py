@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from distribute.client.keepers import Held, Keeper, keepers
-from distribute.config.units import format_size
+from distribute.config.sections.units import format_size
 from distribute.core.errors import DistributeError, Refused
-from distribute.core.listing import rfc3339
+from distribute.core.telling.listing import rfc3339
 from distribute.core.words import counted
 from distribute_cli.local.gpu_memory import GpuMemory
 from distribute_cli.pausing import (

@@ -7,9 +7,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from distribute.client.words import argument, printable
-from distribute.config.cluster_record import ClusterRecord
-from distribute.config.folders import config_dir, short
-from distribute.config.where import resolve_server
+from distribute.config.settings.cluster_record import ClusterRecord
+from distribute.config.settings.folders import config_dir, short
+from distribute.config.settings.where import resolve_server
 from distribute.core.errors import InputError, Unreachable
 from distribute.core.words import counted
 from distribute.standard_streams import OutputLost, drop_output

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from distribute.config.settings import NodeSettings, ServerSettings
-    from distribute.config.where import ServerAddress
+    from distribute.config.settings.settings import NodeSettings, ServerSettings
+    from distribute.config.settings.where import ServerAddress
 
 
 def service_command(name: str, *options: str) -> list[str]:
@@ -99,18 +99,18 @@ def notifier_options(
     Raises:
         InputError: something in a file is wrong.
     """
-    from distribute.config.folders import notify_file
+    from distribute.config.settings.folders import notify_file
 
     # What is wrong is said here, not in the notifier's log. Without files, nobody waits for what reads them.
     notify = notify_config or notify_file()
     account = matrix_config
     if notify is not None:
-        from distribute.config.notify_settings import load_notify_settings
+        from distribute.config.settings.notify_settings import load_notify_settings
 
         settings = load_notify_settings(notify, runs_here=True)
         account = account or settings.matrix
     if account is not None:
-        from distribute.config.matrix_account import load_matrix_account
+        from distribute.config.settings.matrix_account import load_matrix_account
 
         load_matrix_account(account)
     files = {

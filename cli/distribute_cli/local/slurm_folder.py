@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from distribute.core.errors import DistributeError, InputError
 from distribute.core.os_words import cause, why
-from distribute.core.specs import InputFile
+from distribute.core.spec.specs import InputFile
 from distribute.inputs.laying_out import lay_out
 from distribute.inputs.sources import Source, as_files, as_source, check_file, read_source, write_source
 from distribute.sbatch.folder import Plan

@@ -7,13 +7,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from distribute.client.words import argument, printable
-from distribute.config.units import format_duration
+from distribute.config.sections.units import format_duration
 from distribute.core.words import counted
 from distribute_cli.output.clock import now
 
 if TYPE_CHECKING:
     from distribute.client.documents import BatchDocument, NodeDocument
-    from distribute.core.events import BuildEnd
+    from distribute.core.log.events import BuildEnd
 
 MOST_BUILDS = 5
 """Max. builds that are named one by one."""

@@ -10,7 +10,7 @@ from distribute.client.pull.filters import Filter
 from distribute.client.pull.listing import list_results
 from distribute.client.pull.target_folder import shown
 from distribute.client.words import printable
-from distribute.config.units import format_size
+from distribute.config.sections.units import format_size
 from distribute.core.words import counted
 from distribute_cli.output.local_files import named
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from rich.text import Text
 
-from distribute.config.units import format_duration
+from distribute.config.sections.units import format_duration
 from distribute_cli.output.clock import now
 from distribute_cli.output.words import NOTHING
 

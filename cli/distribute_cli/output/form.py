@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from distribute.client import documents
     from distribute.client.replay_documents import PastDocument
     from distribute.client.why import WhyStory
+    from distribute.core.log.recorded import Recorded
     from distribute.core.projections.history import Told
-    from distribute.core.recorded import Recorded
 
 Document = Mapping[str, Any]
 """A JSON object with the keys that the interface names."""

@@ -12,11 +12,11 @@ import orjson
 
 from distribute.client.history import told_document
 from distribute.client.words import local_moment, printable
+from distribute.core.log.recorded import Recorded
 from distribute.core.projections.bursts import Bursts, Line, line_of
 from distribute.core.projections.history import Told
-from distribute.core.recorded import Recorded
-from distribute.core.sentences import sentence
-from distribute.core.wording import Wording
+from distribute.core.telling.sentences import sentence
+from distribute.core.telling.wording import Wording
 from distribute.core.words import format_duration
 
 ANOTHER = "--- another batch of this name ---"

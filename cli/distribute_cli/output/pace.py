@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from distribute.config.units import format_duration, format_size
+from distribute.config.sections.units import format_duration, format_size
 
 _DAY_S = 86400
 _UNITS = (("s", 1), ("min", 60), ("h", 3600), ("d", _DAY_S))

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from distribute.client import documents
     from distribute.client.replay_documents import PastDocument
     from distribute.client.why import WhyStory
+    from distribute.core.log.recorded import Recorded
     from distribute.core.projections.history import Told
-    from distribute.core.recorded import Recorded
 
 
 class _ForPrograms(Output):

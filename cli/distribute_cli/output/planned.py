@@ -6,15 +6,15 @@ import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from distribute.core.specs import CommandJob, PythonJob
-from distribute.core.state import Shape
+from distribute.core.spec.specs import CommandJob, PythonJob
+from distribute.core.state.state import Shape
 from distribute.core.words import counted, few, format_duration
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from distribute.core.specs import BatchSpec, Job
-    from distribute.core.work import Comparison
+    from distribute.core.folding.work import Comparison
+    from distribute.core.spec.specs import BatchSpec, Job
     from distribute_cli.output.form import Document, Output
 
 

@@ -16,7 +16,7 @@ from distribute.client.pull.listing import Known, Listing, list_results
 from distribute.client.pull.settling import Edited
 from distribute.client.pull.target_folder import shown
 from distribute.client.words import argument, printable
-from distribute.config.units import format_size
+from distribute.config.sections.units import format_size
 from distribute.core.words import counted
 from distribute_cli.filter_words import filter_options, pull_command
 from distribute_cli.output.local_files import local_document, local_warnings

@@ -10,7 +10,7 @@ from distribute.client.pull.running import Fetched
 from distribute.client.pull.running_pull import Running, fetch_running, list_running_jobs
 from distribute.client.pull.target_folder import shown
 from distribute.client.words import printable
-from distribute.config.units import format_size
+from distribute.config.sections.units import format_size
 from distribute.core.ids import JobId
 from distribute.core.words import counted
 from distribute_cli.filter_words import pull_command

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from distribute.client.words import printable
-from distribute.config.units import format_size
+from distribute.config.sections.units import format_size
+from distribute.core.files.manifest import STDOUT_NAME, Outside, build_output_name
 from distribute.core.ids import BatchId
-from distribute.core.manifest import STDOUT_NAME, Outside, build_output_name
 from distribute.core.words import counted, few, format_duration
 from distribute.here import Begun, BuildFailed, JobEnded, Landed, News, Over, Printed, Stands, Warned
 from distribute_cli.output.course import Progress, end_line

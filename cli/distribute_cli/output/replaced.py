@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from distribute.client.person import Person
     from distribute.client.queries import Queries
     from distribute.client.replacing import Replacement
+    from distribute.core.folding.work import Comparison
     from distribute.core.ids import BatchId
-    from distribute.core.specs import BatchSpec
-    from distribute.core.work import Comparison
+    from distribute.core.spec.specs import BatchSpec
     from distribute_cli.output.form import Output
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from distribute.client.outside import outside_document, told_of_outside
 from distribute.client.words import printable
-from distribute.core.recipe import SAVE
+from distribute.core.spec.recipe import SAVE
 from distribute.core.words import counted
 from distribute_cli.filter_words import pull_command
 from distribute_cli.output.words import MOST_FAILURES, named
@@ -16,7 +16,7 @@ from distribute_cli.output.words import MOST_FAILURES, named
 if TYPE_CHECKING:
     from distribute.client.documents import BatchWithJobs, JobDocument
     from distribute.client.pull.listing import Listing
-    from distribute.core.manifest import Outside
+    from distribute.core.files.manifest import Outside
 
 Unsuccessful = Literal["failed", "killed"]
 UNSUCCESSFUL: tuple[Unsuccessful, ...] = ("failed", "killed")

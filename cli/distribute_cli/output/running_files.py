@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from distribute.client.words import printable
-from distribute.core.listing import rfc3339
-from distribute.core.visits import MAX_ENTRIES, path_bytes
+from distribute.core.spec.visits import MAX_ENTRIES, path_bytes
+from distribute.core.telling.listing import rfc3339
 
 if TYPE_CHECKING:
     from distribute.client.visiting import Visit
-    from distribute.core.visits import FilesFound
+    from distribute.core.spec.visits import FilesFound
 
 MOST_LINES = 5
 

@@ -14,8 +14,8 @@ from rich.text import Text
 from distribute.client.commits import in_words
 from distribute.client.outside import told_of_outside
 from distribute.client.words import argument, printable
-from distribute.config.units import format_duration, format_size
-from distribute.core.gpu_kind import GpuKind, gpus_in_words
+from distribute.config.sections.units import format_duration, format_size
+from distribute.core.spec.gpu_kind import GpuKind, gpus_in_words
 from distribute.core.words import by_and_why, counted
 from distribute_cli.output.builds import builds_of
 from distribute_cli.output.clock import now

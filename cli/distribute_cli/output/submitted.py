@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from distribute.client.person import Person
     from distribute.client.queries import Queries
     from distribute.core.ids import BatchId
-    from distribute.core.specs import BatchSpec
+    from distribute.core.spec.specs import BatchSpec
     from distribute.ports import Cluster
     from distribute_cli.output.form import Output
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from distribute.client import documents
     from distribute.client.replay_documents import PastDocument
     from distribute.client.why import WhyStory
+    from distribute.core.log.recorded import Recorded
     from distribute.core.projections.history import Told
-    from distribute.core.recorded import Recorded
     from distribute_cli.output.terminal_bar import PaceInWords
 
 WIDE = 10_000
@@ -46,7 +46,7 @@ class TableOutput(Output):
 
     def _show_cluster(self) -> None:
         from distribute.client.words import printable
-        from distribute.config.folders import short
+        from distribute.config.settings.folders import short
 
         if self._cluster is not None:
             found, self._cluster = self._cluster, None

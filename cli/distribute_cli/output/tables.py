@@ -19,7 +19,7 @@ from distribute.client.documents import (
     NodesDocument,
 )
 from distribute.client.words import printable
-from distribute.config.units import format_size
+from distribute.config.sections.units import format_size
 from distribute.core.words import by_and_why, counted
 from distribute_cli.output.builds import build_lines, builds_of, is_only_built, kept_lines, where_built
 from distribute_cli.output.clock import is_past, now

@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from distribute.client.words import printable
-from distribute.config.units import format_duration
+from distribute.config.sections.units import format_duration
 from distribute.core.words import counted
 from distribute_cli.output.drawing import duration, state_text
 from distribute_cli.output.facts import MOST_LINES, Fact, facts, moment, told, verdicts

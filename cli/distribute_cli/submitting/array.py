@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 
 from distribute.core.errors import InputError
-from distribute.core.specs import MAX_JOBS
+from distribute.core.spec.specs import MAX_JOBS
 from distribute.core.words import quoted
 
 _PART = re.compile(r"(?P<first>[0-9]+)(?:-(?P<last>[0-9]+)(?::(?P<step>[0-9]+))?)?", re.ASCII)

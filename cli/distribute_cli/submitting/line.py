@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from distribute.client.words import printable
-from distribute.config.file_refs import own_name
 from distribute.config.option_values import OptionValues
-from distribute.config.yaml_source import Loc, Value
+from distribute.config.sections.file_refs import own_name
+from distribute.config.yaml.yaml_source import Loc, Value
 from distribute.core.errors import InputError
 from distribute.core.words import LONGEST_QUOTED_PATH, quoted
 from distribute_cli.submitting.sources import Source, find_source, has_placeholder, unescaped

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from distribute.core.errors import InputError
-from distribute.core.recipe import INPUT
+from distribute.core.spec.recipe import INPUT
 from distribute.core.words import quoted
 from distribute_cli.submitting.array import parse_array
 

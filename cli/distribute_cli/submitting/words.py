@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from distribute.client.words import argument, printable
-from distribute.config.file_refs import own_name
-from distribute.core.recipe import INPUT
+from distribute.config.sections.file_refs import own_name
+from distribute.core.spec.recipe import INPUT
 from distribute.core.words import LONGEST_QUOTED_PATH, few, quoted
 
 _FOR_SHELL = re.compile(r"[\s|&;<>()$`\\\"'*?\[\]]")

@@ -20,13 +20,13 @@ import orjson
 from distribute.archives import fetch_archive
 from distribute.codec import decode_in_slices
 from distribute.core.errors import Conflict, IntegrityError, Refused
-from distribute.core.events import ARCHIVER, Compacted, Submitted
+from distribute.core.folding.waits import waiters_for
 from distribute.core.ids import BatchId, check_name
-from distribute.core.listing import rfc3339
-from distribute.core.packed import ClosedBatch
-from distribute.core.recorded import Append, Guard, Recorded, time_of
-from distribute.core.state import BatchState, State
-from distribute.core.waits import waiters_for
+from distribute.core.log.events import ARCHIVER, Compacted, Submitted
+from distribute.core.log.recorded import Append, Guard, Recorded, time_of
+from distribute.core.state.packed import ClosedBatch
+from distribute.core.state.state import BatchState, State
+from distribute.core.telling.listing import rfc3339
 from distribute.ports import Cluster, Only, Raw
 from distribute.saved.lines import Header
 from distribute.saved.reading import SavedFile

@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from distribute.core import events as ev
-from distribute.core.batch_record import loading
+from distribute.core.files.manifest import StoredObject
+from distribute.core.folding.live_fold import LiveFold
+from distribute.core.folding.replacing import kept_jobs
 from distribute.core.ids import BatchId
-from distribute.core.live_fold import LiveFold
-from distribute.core.manifest import StoredObject
-from distribute.core.packed import ClosedBatch, PackedBatch
-from distribute.core.recorded import Append, Guard, Recorded, time_of
-from distribute.core.replacing import kept_jobs
+from distribute.core.log import events as ev
+from distribute.core.log.recorded import Append, Guard, Recorded, time_of
 from distribute.core.slices import at_once
-from distribute.core.state import BatchState, State
+from distribute.core.state.batch_record import loading
+from distribute.core.state.packed import ClosedBatch, PackedBatch
+from distribute.core.state.state import BatchState, State
 
 CHORES = frozenset({"build_finished", "build_collected", "compacted", "deleted"})
 """Types of events whose tasks the state does not record: see `Backlog.done_until`."""

@@ -16,14 +16,14 @@ import orjson
 from pydantic import ValidationError
 
 from distribute.client.about import serving_about
-from distribute.core import events as ev
 from distribute.core.errors import Conflict, DistributeError, IntegrityError, LogReplaced
-from distribute.core.manifest import Manifest, StoredObject
-from distribute.core.manifest_text import read_parts
-from distribute.core.named_inputs import DEFAULT_INPUTS_KEEP_S
-from distribute.core.packing import pack, packable
-from distribute.core.recorded import Recorded
-from distribute.core.state import State
+from distribute.core.files.manifest import Manifest, StoredObject
+from distribute.core.files.manifest_text import read_parts
+from distribute.core.log import events as ev
+from distribute.core.log.recorded import Recorded
+from distribute.core.spec.named_inputs import DEFAULT_INPUTS_KEEP_S
+from distribute.core.state.packing import pack, packable
+from distribute.core.state.state import State
 from distribute.limited_log import Trouble
 from distribute.ports import Cluster, Only
 from distribute.restoring import restore

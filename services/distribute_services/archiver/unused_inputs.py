@@ -18,9 +18,9 @@ from distribute.archives import Archives
 from distribute.codec import decode_without_jobs
 from distribute.core.errors import DistributeError, IntegrityError, LogReplaced, Refused
 from distribute.core.ids import BatchId
-from distribute.core.named_inputs import job_files, shared_files
-from distribute.core.packed import ClosedBatch
-from distribute.core.state import BatchState, State
+from distribute.core.spec.named_inputs import job_files, shared_files
+from distribute.core.state.packed import ClosedBatch
+from distribute.core.state.state import BatchState, State
 from distribute.core.words import counted, format_duration, format_size
 from distribute.inputs.laying_out import objects_of
 from distribute.limited_log import Trouble

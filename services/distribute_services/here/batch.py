@@ -24,9 +24,9 @@ from distribute.client.pull.target_folder import Parts, shown
 from distribute.client.queries import Queries
 from distribute.client.submit import submit
 from distribute.core.errors import DistributeError, Refused, StorageFull
-from distribute.core.events import Completed
+from distribute.core.log.events import Completed
 from distribute.core.os_words import message_of
-from distribute.core.specs import BatchSpec
+from distribute.core.spec.specs import BatchSpec
 from distribute.here import SUBMISSION, Asked, Begun, Landed, Over, Stands, Warned
 from distribute.limited_log import Trouble
 from distribute.memory.cluster import MemoryCluster

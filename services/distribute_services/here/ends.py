@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from distribute.core import events as ev
 from distribute.core.ids import BatchId
+from distribute.core.log import events as ev
+from distribute.core.log.recorded import Recorded
 from distribute.core.projections.story import BatchStory
-from distribute.core.recorded import Recorded
-from distribute.core.state import KILLED, QUEUED, RETRYING
+from distribute.core.state.state import KILLED, QUEUED, RETRYING
 from distribute.here import BuildFailed, JobEnded
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from distribute.core.gpu_kind import GpuKind, gpus_in_words, suitable
-from distribute.core.grouping import needs
-from distribute.core.specs import BatchSpec
-from distribute.core.state import Shape
+from distribute.core.spec.gpu_kind import GpuKind, gpus_in_words, suitable
+from distribute.core.spec.specs import BatchSpec
+from distribute.core.state.grouping import needs
+from distribute.core.state.state import Shape
 from distribute.core.words import counted, format_size
 from distribute.host import Capacity
 

@@ -13,8 +13,8 @@ from typing import Any
 from distribute.client.pull.earlier import make_room
 from distribute.client.pull.note import Origin
 from distribute.core.errors import Refused
-from distribute.core.liveness import Lease
-from distribute.core.specs import BatchSpec
+from distribute.core.scheduling.liveness import Lease
+from distribute.core.spec.specs import BatchSpec
 from distribute.here import SUBMISSION, Asked
 from distribute.memory.cluster import MemoryCluster
 from distribute.memory.store import FileStore

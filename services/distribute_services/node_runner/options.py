@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from distribute.core.errors import InputError
-from distribute.core.hours import Hours, parse_hours
 from distribute.core.ids import check_author
-from distribute.core.specs import (
+from distribute.core.spec.hours import Hours, parse_hours
+from distribute.core.spec.specs import (
     DEFAULT_GRACE_S,
     DEFAULT_MAX_PAUSE_S,
     DEFAULT_MAX_PROCESSES,

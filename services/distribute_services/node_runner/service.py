@@ -13,12 +13,12 @@ from contextlib import aclosing
 from typing import Any, Generic
 
 import distribute
-from distribute.core import events as ev
-from distribute.core.beats import MAX_REASON, MAX_SOURCE, Beat
 from distribute.core.errors import LogReplaced, Refused, UnreadableEvent
-from distribute.core.event_base import MAX_KEPT
 from distribute.core.ids import NodeId
-from distribute.core.recorded import Recorded
+from distribute.core.log import events as ev
+from distribute.core.log.beats import MAX_REASON, MAX_SOURCE, Beat
+from distribute.core.log.event_base import MAX_KEPT
+from distribute.core.log.recorded import Recorded
 from distribute.core.words import format_duration
 from distribute.host import Figures, Host, Kept, P, R
 from distribute.limited_log import LimitedLog, Trouble

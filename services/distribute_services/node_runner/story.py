@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from distribute.core import events as ev
 from distribute.core.ids import BatchId
+from distribute.core.log import events as ev
 from distribute.core.words import by_and_why, counted, format_duration, format_size
 from distribute.host import Capacity
 from distribute_services.node_runner.machine import instructions as do

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from distribute.core import events as ev
-from distribute.core.batch_record import loading
-from distribute.core.live_fold import LiveFold
-from distribute.core.packed import PackedBatch
+from distribute.core.folding.live_fold import LiveFold
+from distribute.core.log import events as ev
+from distribute.core.log.recorded import Recorded
 from distribute.core.projections.notices import (
     LASTING,
     ONCE,
@@ -22,9 +21,10 @@ from distribute.core.projections.notices import (
     standing,
     still_shown,
 )
-from distribute.core.recorded import Recorded
 from distribute.core.slices import at_once
-from distribute.core.state import BatchState, State
+from distribute.core.state.batch_record import loading
+from distribute.core.state.packed import PackedBatch
+from distribute.core.state.state import BatchState, State
 
 Json = dict[str, Any]
 

@@ -6,8 +6,8 @@ import asyncio
 import logging
 from pathlib import Path
 
-from distribute.config.matrix_account import load_matrix_account
-from distribute.config.notify_settings import NotifySettings, load_notify_settings
+from distribute.config.settings.matrix_account import load_matrix_account
+from distribute.config.settings.notify_settings import NotifySettings, load_notify_settings
 from distribute_services.notifier.channel import Channel
 from distribute_services.notifier.checking import checked
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from distribute.client.words import printable
-from distribute.core import events as ev
 from distribute.core.ids import JobId
+from distribute.core.log import events as ev
 from distribute.core.projections.notices import Notice
 from distribute.limited_log import Trouble
 from distribute.ports import EventLog

@@ -21,11 +21,11 @@ import orjson
 
 from distribute.client.about import serving_about
 from distribute.client.channels import CHANNELS, ask_channels
-from distribute.core import events as ev
 from distribute.core.errors import Conflict, DistributeError, IntegrityError
-from distribute.core.event_base import MAX_TEXT
+from distribute.core.log import events as ev
+from distribute.core.log.event_base import MAX_TEXT
+from distribute.core.log.recorded import Guard, time_of
 from distribute.core.projections.notices import Notice
-from distribute.core.recorded import Guard, time_of
 from distribute.limited_log import Trouble
 from distribute.ports import Cluster, Only
 from distribute.restoring import restore

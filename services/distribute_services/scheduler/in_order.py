@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 
-from distribute.core.events import Event
-from distribute.core.recorded import Append, guard_behind
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Append, guard_behind
 
 FEW = 1000
 """So many events may stay that nothing is to be put behind any more."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from distribute.core.agenda import Agenda
-from distribute.core.beats import Beat
-from distribute.core.decide import decide
+from distribute.core.folding.live_fold import LiveFold
 from distribute.core.ids import Scope
-from distribute.core.live_fold import LiveFold
-from distribute.core.liveness import Lease, Liveness
-from distribute.core.recorded import Append, Recorded
-from distribute.core.state import State
+from distribute.core.log.beats import Beat
+from distribute.core.log.recorded import Append, Recorded
+from distribute.core.scheduling.agenda import Agenda
+from distribute.core.scheduling.decide import decide
+from distribute.core.scheduling.liveness import Lease, Liveness
+from distribute.core.state.state import State
 
 MOST_AT_ONCE = 200
 """Max. events that we decide on and append in one turn of the event loop: 30 ms with 1,000 idle nodes."""

@@ -12,11 +12,11 @@ import orjson
 from distribute.client.about import serving_about
 from distribute.client.ledger_document import ledger_document, log_time
 from distribute.client.queries import Behind
-from distribute.core.edit_view import edit_view
 from distribute.core.ids import BatchId, JobId, check_name
-from distribute.core.listing import Listing
-from distribute.core.specs import Resources
-from distribute.core.views import (
+from distribute.core.spec.specs import Resources
+from distribute.core.telling.listing import Listing
+from distribute.core.views.edit_view import edit_view
+from distribute.core.views.views import (
     Compacted,
     batches_in_slices,
     ignored_view,
@@ -27,7 +27,7 @@ from distribute.core.views import (
     standing_view,
     whole_batch,
 )
-from distribute.core.why_view import why_view
+from distribute.core.views.why_view import why_view
 from distribute.ports import Cluster, Garbage, Handler
 from distribute.slices import in_slices
 from distribute.snapshot_writer import SnapshotWriter

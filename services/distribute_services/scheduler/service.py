@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from distribute.core.batch_record import loading
 from distribute.core.errors import Conflict, DistributeError
-from distribute.core.events import NodeEvent
-from distribute.core.liveness import Lease
-from distribute.core.packing import packable
-from distribute.core.recorded import Append, Recorded
+from distribute.core.log.events import NodeEvent
+from distribute.core.log.recorded import Append, Recorded
+from distribute.core.scheduling.liveness import Lease
+from distribute.core.state.batch_record import loading
+from distribute.core.state.packing import packable
 from distribute.core.words import counted
 from distribute.limited_log import LimitedLog
 from distribute.ports import Cluster

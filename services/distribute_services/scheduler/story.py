@@ -6,12 +6,12 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
-from distribute.core import events as ev
+from distribute.core.log import events as ev
+from distribute.core.log.recorded import Recorded
 from distribute.core.projections.history import known_of
-from distribute.core.recorded import Recorded
-from distribute.core.sentences import sentence
-from distribute.core.state import State
-from distribute.core.wording import NOTHING, Known, Wording
+from distribute.core.state.state import State
+from distribute.core.telling.sentences import sentence
+from distribute.core.telling.wording import NOTHING, Known, Wording
 from distribute.core.words import format_duration
 
 log = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from os import PathLike
 from typing import NamedTuple, TypeAlias
 
 from distribute.api.keys import Path
-from distribute.config.file_refs import FileRef
-from distribute.config.input_files import path_of_made
+from distribute.config.checking.input_files import path_of_made
+from distribute.config.sections.file_refs import FileRef
 from distribute.core.errors import InvalidArgument
 from distribute.inputs.made import MadeContents
 from distribute.sweeps import Point, TextTemplate

@@ -8,9 +8,9 @@ from numbers import Real
 from os import PathLike
 from typing import Literal, TypeAlias, TypedDict
 
-from distribute.config.file_refs import FileRef
-from distribute.config.needs_sections import Resources, SignalBefore
-from distribute.config.slurm_section import Slurm
+from distribute.config.sections.file_refs import FileRef
+from distribute.config.sections.needs_sections import Resources, SignalBefore
+from distribute.config.sections.slurm_section import Slurm
 
 Path: TypeAlias = str | PathLike[str]
 Files: TypeAlias = Sequence[FileRef | Path]

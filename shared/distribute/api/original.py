@@ -14,10 +14,9 @@ from typing import TypeAlias, TypeVar, Unpack, overload
 
 from distribute.api import keys
 from distribute.api.keys import Files, JobKeys, MetaKeys, Path, SlurmOptions, Variables, as_written, in_texts
-from distribute.config.check import double_names
-from distribute.config.file_refs import FileRef
-from distribute.config.folders import home_expanded
-from distribute.config.jobs_file import (
+from distribute.config.checking.check import double_names
+from distribute.config.sections.file_refs import FileRef
+from distribute.config.sections.jobs_file import (
     ApptainerBatch,
     ApptainerInitialize,
     ApptainerJob,
@@ -31,9 +30,10 @@ from distribute.config.jobs_file import (
     PythonInitialize,
     PythonJob,
 )
-from distribute.config.section import Section
-from distribute.config.slurm_section import Slurm
-from distribute.config.values import Values, made
+from distribute.config.sections.section import Section
+from distribute.config.sections.slurm_section import Slurm
+from distribute.config.sections.values import Values, made
+from distribute.config.settings.folders import home_expanded
 from distribute.config.yaml_writer import plain, yaml_of
 from distribute.core.errors import InvalidArgument
 from distribute.core.os_words import why

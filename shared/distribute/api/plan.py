@@ -11,9 +11,9 @@ from typing import Any, TypeAlias, Unpack
 from distribute.api.contents import Files, KeptFiles, as_references, filled, kept
 from distribute.api.keys import JobKeys, MetaKeys, Path, Variables, as_written, in_texts
 from distribute.api.sweeping import sweep_problem
-from distribute.config.jobs_file import ApptainerJob, CommandJob, JobEntry, Kind, Meta, PythonJob
 from distribute.config.loading import LoadedBatch, load_values
-from distribute.config.values import Values, made
+from distribute.config.sections.jobs_file import ApptainerJob, CommandJob, JobEntry, Kind, Meta, PythonJob
+from distribute.config.sections.values import Values, made
 from distribute.core.errors import InvalidArgument
 from distribute.core.words import counted, quoted
 from distribute.inputs.made import MadeContents

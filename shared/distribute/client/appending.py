@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from distribute.core.errors import Conflict, LogReplaced
-from distribute.core.recorded import Guard
+from distribute.core.log.recorded import Guard
 
 if TYPE_CHECKING:
-    from distribute.core.events import Event
+    from distribute.core.log.events import Event
     from distribute.ports import EventLog
 
 

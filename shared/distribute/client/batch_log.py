@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, NamedTuple
 
 from distribute.client.standing import ask_standing
-from distribute.core.events import BatchEvent, Event, Submitted, types_of
+from distribute.core.log.events import BatchEvent, Event, Submitted, types_of
 from distribute.core.projections.course import Course
 from distribute.core.projections.story import BatchStory
 from distribute.ports import Only
@@ -16,7 +16,7 @@ from distribute.saved.log import SavedLog
 
 if TYPE_CHECKING:
     from distribute.core.ids import BatchId
-    from distribute.core.recorded import Recorded
+    from distribute.core.log.recorded import Recorded
     from distribute.ports import Cluster
 
 BATCH_TYPES = types_of(BatchEvent)

@@ -17,8 +17,10 @@ from distribute.client.queries import no_such_batch
 from distribute.client.results import BUILDS, fold_builds
 from distribute.client.standing import ask_standing
 from distribute.core.errors import LogReplaced
-from distribute.core.event_base import BuildEvent
-from distribute.core.events import (
+from distribute.core.files.manifest import is_build_output_name
+from distribute.core.ids import BuildId
+from distribute.core.log.event_base import BuildEvent
+from distribute.core.log.events import (
     BuildCollected,
     BuildEnd,
     BuildFinished,
@@ -27,14 +29,12 @@ from distribute.core.events import (
     Released,
     Submitted,
 )
-from distribute.core.ids import BuildId
-from distribute.core.manifest import is_build_output_name
 from distribute.core.projections.results import BatchResults
 from distribute.ports import Only
 
 if TYPE_CHECKING:
     from distribute.core.ids import BatchId
-    from distribute.core.recorded import Recorded
+    from distribute.core.log.recorded import Recorded
     from distribute.ports import Cluster, Place
 
 

@@ -13,7 +13,7 @@ from pydantic_core import PydanticSerializationError
 from distribute.client.visiting import ask_node
 from distribute.client.words import printable
 from distribute.core.errors import InputError, Refused
-from distribute.core.visits import (
+from distribute.core.spec.visits import (
     CHUNK_BYTES,
     COMMANDS,
     DEFAULT_LIMIT_S,

@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from distribute.client.documents import CommitDocument
-    from distribute.core.git_commit import GitCommit
-    from distribute.core.specs import BatchSpec, InputFolder, Job
+    from distribute.core.spec.git_commit import GitCommit
+    from distribute.core.spec.specs import BatchSpec, InputFolder, Job
 
 
 def commits_of(spec: BatchSpec, job: Job) -> list[CommitDocument]:

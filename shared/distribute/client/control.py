@@ -16,7 +16,8 @@ from distribute.client.seen import refuse_acts
 from distribute.client.standing import ask_standing
 from distribute.client.words import printable
 from distribute.core.errors import LogReplaced, Refused
-from distribute.core.events import (
+from distribute.core.ids import BatchId, JobId, NodeId
+from distribute.core.log.events import (
     Completed,
     Deleted,
     DrainRequested,
@@ -27,7 +28,6 @@ from distribute.core.events import (
     ResumeRequested,
     Undrained,
 )
-from distribute.core.ids import BatchId, JobId, NodeId
 from distribute.core.words import counted
 from distribute.ports import Only
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from distribute.client.queries import Queries
     from distribute.client.seen import Seen
     from distribute.core.projections.course import Course
-    from distribute.core.state import BatchState
+    from distribute.core.state.state import BatchState
     from distribute.ports import Cluster
 
 WAITING = frozenset({"queued", "retrying"})

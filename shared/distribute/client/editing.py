@@ -10,10 +10,10 @@ from distribute.client.queries import no_such_job
 from distribute.client.saying import names_of, refuse_change, say_of_batch
 from distribute.client.submit import Fit
 from distribute.client.words import printable
-from distribute.core.change_events import MAX_EDITED, Edited, EditedCount, EditedTimeout
 from distribute.core.errors import InputError, Refused
 from distribute.core.ids import BatchId, JobId
-from distribute.core.specs import MAX_NEEDS, Bytes, Cpus, GpuCount, Retries
+from distribute.core.log.change_events import MAX_EDITED, Edited, EditedCount, EditedTimeout
+from distribute.core.spec.specs import MAX_NEEDS, Bytes, Cpus, GpuCount, Retries
 from distribute.core.ways import Way
 from distribute.core.words import counted
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from distribute.client.documents import EditDocument
     from distribute.client.person import Person
     from distribute.client.queries import Queries
-    from distribute.core.events import Event
+    from distribute.core.log.events import Event
     from distribute.core.projections.course import Course
     from distribute.ports import Cluster
 

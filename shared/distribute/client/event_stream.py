@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from distribute.by_time import between
 from distribute.client.nearest import nearest
 from distribute.core.errors import InputError
-from distribute.core.events import KINDS, type_of
-from distribute.core.recorded import Recorded
+from distribute.core.log.events import KINDS, type_of
+from distribute.core.log.recorded import Recorded
 from distribute.ports import Only
 from distribute.saved.log import SavedLog
 from distribute.whole_log import WholeLog

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from distribute.client.about import own_version
 from distribute.client.queries import no_such_batch
-from distribute.core.events import NodeEvent, types_of
 from distribute.core.ids import BatchId, Under
-from distribute.core.listing import rfc3339
+from distribute.core.log.events import NodeEvent, types_of
+from distribute.core.telling.listing import rfc3339
 from distribute.ports import Cluster, OnDone, Only, tell_nobody
 from distribute.saved.lines import Header, Last
 from distribute.saved.log import SavedCluster

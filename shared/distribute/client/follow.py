@@ -11,9 +11,9 @@ from distribute.client.batch_log import BatchReader
 from distribute.client.queries import no_such_batch
 from distribute.client.standing import ask_standing
 from distribute.core.errors import LogReplaced
-from distribute.core.listing import batch_document
 from distribute.core.projections.course import Course
 from distribute.core.projections.story import BatchStory
+from distribute.core.telling.listing import batch_document
 from distribute.ports import Only, Place
 
 if TYPE_CHECKING:

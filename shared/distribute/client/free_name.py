@@ -11,7 +11,7 @@ from distribute.core.ids import MAX_NAME_BYTES, BatchId
 
 if TYPE_CHECKING:
     from distribute.client.queries import Queries
-    from distribute.core.specs import BatchSpec
+    from distribute.core.spec.specs import BatchSpec
 
 T = TypeVar("T")
 

@@ -15,13 +15,13 @@ from distribute.client.nodes_told import NodesTold
 from distribute.client.queries import no_such_batch, no_such_job, no_such_node
 from distribute.client.standing import ask_standing
 from distribute.client.words import local_moment
-from distribute.core.events import BuildEvent, types_of
 from distribute.core.ids import BatchId, JobId, NodeId
+from distribute.core.log.events import BuildEvent, types_of
+from distribute.core.log.recorded import Recorded
 from distribute.core.projections.attempts import with_only_job
 from distribute.core.projections.course import Course
 from distribute.core.projections.history import BatchHistory, JobHistory, NodeHistory, Told
-from distribute.core.recorded import Recorded
-from distribute.core.wording import Wording
+from distribute.core.telling.wording import Wording
 from distribute.core.words import rfc3339
 from distribute.ports import Only
 

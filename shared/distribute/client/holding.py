@@ -14,7 +14,7 @@ from distribute.client.saying import (
 )
 from distribute.client.words import printable
 from distribute.core.errors import Refused
-from distribute.core.events import Event, Held, HoldReleased
+from distribute.core.log.events import Event, Held, HoldReleased
 
 if TYPE_CHECKING:
     from distribute.client.person import Person

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from distribute.client.batch_log import BATCH_TYPES, BatchReader
 from distribute.client.standing import ask_standing
 from distribute.core.errors import UnreadableEvent
+from distribute.core.log.recorded import Recorded
 from distribute.core.projections.attempts import JobAttempts, attempts_alone
-from distribute.core.recorded import Recorded
 from distribute.lazy_submission import Submission
 from distribute.ports import Only
 
 if TYPE_CHECKING:
     from distribute.core.ids import JobId
     from distribute.core.projections.course import Course
-    from distribute.core.specs import BatchSpec
+    from distribute.core.spec.specs import BatchSpec
     from distribute.ports import Cluster
 
 

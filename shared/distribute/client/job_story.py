@@ -11,10 +11,10 @@ from distribute.client.outside import outside_of
 from distribute.client.queries import no_such_batch, no_such_job
 from distribute.client.superseded import superseded_of
 from distribute.core.errors import IntegrityError
-from distribute.core.listing import rfc3339
-from distribute.core.recipe import recipe_of
-from distribute.core.sentences import TAKEN_BACK
-from distribute.core.specs import PythonJob
+from distribute.core.spec.recipe import recipe_of
+from distribute.core.spec.specs import PythonJob
+from distribute.core.telling.listing import rfc3339
+from distribute.core.telling.sentences import TAKEN_BACK
 from distribute.inputs.patterns import of_lines
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from distribute.client.queries import Queries
     from distribute.core.ids import JobId
     from distribute.core.projections.attempts import AttemptRecord
-    from distribute.core.recipe import Recipe
-    from distribute.core.specs import InputFolder, SignalBefore
-    from distribute.core.state import BatchState, Group, Shape
+    from distribute.core.spec.recipe import Recipe
+    from distribute.core.spec.specs import InputFolder, SignalBefore
+    from distribute.core.state.state import BatchState, Group, Shape
     from distribute.ports import Cluster
 
 

@@ -21,8 +21,8 @@ from distribute.slices import in_slices
 
 if TYPE_CHECKING:
     from distribute.core.ids import JobId
-    from distribute.core.recorded import Recorded
-    from distribute.core.specs import BatchSpec
+    from distribute.core.log.recorded import Recorded
+    from distribute.core.spec.specs import BatchSpec
     from distribute.ports import Cluster
 
 _ENDS = frozenset({"completed", "retry_requested", "deleted"})

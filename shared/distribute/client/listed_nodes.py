@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from distribute.client.appending import append_behind
-from distribute.core.events import Event, Listed
 from distribute.core.ids import NodeId
+from distribute.core.log.events import Event, Listed
 
 if TYPE_CHECKING:
     from distribute.client.person import Person

@@ -14,10 +14,10 @@ from distribute.client.queries import no_such_batch, no_such_job
 from distribute.client.standing import ask_standing
 from distribute.client.words import argument, printable
 from distribute.core.errors import LogReplaced, Refused
-from distribute.core.events import Collected, Ending, Finished
-from distribute.core.outcomes import process_end
+from distribute.core.folding.outcomes import process_end
+from distribute.core.log.events import Collected, Ending, Finished
 from distribute.core.projections.attempts import JobAttempts
-from distribute.core.state import ENDED
+from distribute.core.state.state import ENDED
 from distribute.core.words import counted
 from distribute.ports import Only
 

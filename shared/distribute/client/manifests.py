@@ -8,7 +8,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from distribute.core.errors import IntegrityError
-from distribute.core.manifest import Entry, Manifest, Outputs
+from distribute.core.files.manifest import Entry, Manifest, Outputs
 from distribute.core.words import format_size
 
 if TYPE_CHECKING:

@@ -10,15 +10,15 @@ from distribute.client.documents import GONE, OVER
 from distribute.client.job_story import read_story
 from distribute.client.saying import names_of, refuse_anothers, refuse_over, say_of_batch
 from distribute.client.words import printable
-from distribute.core.change_events import MoveRequested
 from distribute.core.errors import Refused
+from distribute.core.log.change_events import MoveRequested
 
 if TYPE_CHECKING:
     from distribute.client.documents import JobStory
     from distribute.client.person import Person
     from distribute.client.queries import Queries
-    from distribute.core.events import Event
     from distribute.core.ids import JobId
+    from distribute.core.log.events import Event
     from distribute.core.projections.course import Course
     from distribute.ports import Cluster
 

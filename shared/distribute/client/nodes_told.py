@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 from distribute.client.job_log import read_events
 from distribute.client.words import local_moment
-from distribute.core.events import NodeEvent, types_of
 from distribute.core.ids import JobId, NodeId
+from distribute.core.log.events import NodeEvent, types_of
 from distribute.core.projections.history import BatchHistory, JobHistory, NodeHistory, Told
-from distribute.core.wording import Wording
+from distribute.core.telling.wording import Wording
 from distribute.ports import Only
 from distribute.saved.log import SavedLog
 
 if TYPE_CHECKING:
-    from distribute.core.recorded import Recorded
+    from distribute.core.log.recorded import Recorded
     from distribute.ports import Cluster
 
 

@@ -11,7 +11,7 @@ from distribute.client.manifests import read_manifest
 from distribute.client.pull.object_stream import ObjectStream
 from distribute.client.words import printable
 from distribute.core.errors import IntegrityError
-from distribute.core.manifest import STDOUT_NAME, Outputs, StoredFile
+from distribute.core.files.manifest import STDOUT_NAME, Outputs, StoredFile
 
 if TYPE_CHECKING:
     from distribute.core.ids import BuildId, JobId

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from distribute.client.words import printable
-from distribute.config.units import format_size
-from distribute.core.recipe import SAVE
+from distribute.config.sections.units import format_size
+from distribute.core.spec.recipe import SAVE
 from distribute.core.words import counted
 
 if TYPE_CHECKING:
     from distribute.client.documents import OutsideDocument
-    from distribute.core.events import Ending
-    from distribute.core.manifest import Outside
+    from distribute.core.files.manifest import Outside
+    from distribute.core.log.events import Ending
     from distribute.core.projections.attempts import AttemptRecord
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from distribute.client.control import refuse_expected, say_of_node
 from distribute.client.words import printable
 from distribute.core.errors import LogReplaced, Refused
-from distribute.core.events import Paused, PauseRequested, Resumed, ResumeRequested
 from distribute.core.ids import NodeId
+from distribute.core.log.events import Paused, PauseRequested, Resumed, ResumeRequested
 from distribute.ports import BEGINNING, Only, Place
 
 if TYPE_CHECKING:

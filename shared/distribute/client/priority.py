@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from distribute.client.batch_log import read_standing
 from distribute.client.saying import names_of, refuse_change, say_of_batch
-from distribute.core.events import Event, Reprioritized
+from distribute.core.log.events import Event, Reprioritized
 
 if TYPE_CHECKING:
     from distribute.client.person import Person

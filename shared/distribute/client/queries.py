@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     )
     from distribute.core.ids import BatchId, JobId
     from distribute.core.projections.course import Course
-    from distribute.core.state import State
+    from distribute.core.state.state import State
     from distribute.ports import Cluster
 
 
@@ -85,7 +85,7 @@ class Queries:
         """All batches, or those that `which` selects, as in `views.batches_view`."""
         answer = await self._ask("status", which)
         if answer is None:
-            from distribute.core.views import batches_view, ignored_view
+            from distribute.core.views.views import batches_view, ignored_view
 
             state, garbage = await self._fold(), self._cluster.log.garbage
             answer = batches_view(state, **which) | ignored_view(state, garbage.count, garbage.last)
@@ -99,7 +99,7 @@ class Queries:
         """
         answer = await self._ask("batch", {"namespace": batch.namespace, "batch": batch.batch, **which})
         if answer is None or "compacted" in answer:
-            from distribute.core.views import batch_view
+            from distribute.core.views.views import batch_view
 
             state = await self._fold_with(batch, answer)
             answer = batch_view(state, batch, now=self._clock(), **which)
@@ -137,9 +137,9 @@ class Queries:
         """
         answer = await self._ask("why", job._asdict())
         if answer is None or "compacted" in answer:
-            from distribute.core.agenda import Agenda
+            from distribute.core.scheduling.agenda import Agenda
             from distribute.core.slices import at_once
-            from distribute.core.why_view import why_view
+            from distribute.core.views.why_view import why_view
 
             agenda = Agenda(await self._fold_with(job.batch_id, answer), now=self._clock())
             batch = agenda.state.batches[job.batch_id]
@@ -166,8 +166,8 @@ class Queries:
         """All nodes. If the log is folded here, the answer lacks figures of heartbeats, such as the load."""
         answer = await self._ask("nodes", {})
         if answer is None:
-            from distribute.core.agenda import Agenda
-            from distribute.core.views import nodes_view
+            from distribute.core.scheduling.agenda import Agenda
+            from distribute.core.views.views import nodes_view
 
             answer = nodes_view(Agenda(await self._fold(), now=self._clock()), {})
         return cast("NodesDocument", answer)
@@ -180,8 +180,8 @@ class Queries:
         """
         answer = await self._ask("node", {"name": name})
         if answer is None:
-            from distribute.core.agenda import Agenda
-            from distribute.core.views import node_view
+            from distribute.core.scheduling.agenda import Agenda
+            from distribute.core.views.views import node_view
 
             agenda = Agenda(await self._fold(), now=self._clock())
             if name not in agenda.state.nodes.keys() | agenda.state.listed.keys():
@@ -200,8 +200,8 @@ class Queries:
         """
         answer = await self._ask("match", {"capabilities": capabilities, "shapes": shapes})
         if answer is None:
-            from distribute.core.specs import Resources
-            from distribute.core.views import match_view
+            from distribute.core.spec.specs import Resources
+            from distribute.core.views.views import match_view
 
             wanted = [None if shape is None else Resources(**shape) for shape in shapes]
             answer = match_view(await self._fold(), frozenset(capabilities), wanted)
@@ -215,7 +215,7 @@ class Queries:
         """
         answer = await self._ask("edit", {**batch._asdict(), "jobs": jobs, "changes": changes})
         if answer is None or "compacted" in answer:
-            from distribute.core.edit_view import edit_view
+            from distribute.core.views.edit_view import edit_view
 
             state = await self._fold_with(batch, answer)
             answer = edit_view(state, state.batches[batch], jobs, changes)
@@ -258,7 +258,7 @@ class Queries:
     async def _fold_alone(self, batch: BatchId, until: int) -> State:
         """A state that has only this batch, as of the event at `until`."""
         from distribute.core.projections.story import BatchStory
-        from distribute.core.state import State
+        from distribute.core.state.state import State
         from distribute.ports import Only
 
         story = BatchStory(batch)
@@ -271,8 +271,8 @@ class Queries:
 
     async def _fold(self) -> State:
         """The state as of now, folded from the whole log."""
-        from distribute.core.fold import apply
-        from distribute.core.state import State
+        from distribute.core.folding.fold import apply
+        from distribute.core.state.state import State
 
         state = State()
         until = await self._cluster.log.last_seq()

@@ -12,17 +12,17 @@ from distribute.client.saying import refuse_another, refuse_anothers
 from distribute.client.seen import acted
 from distribute.client.words import printable
 from distribute.core.errors import Refused
-from distribute.core.events import Completed, KillRequested
+from distribute.core.log.events import Completed, KillRequested
 from distribute.core.projections.course import Course
 from distribute.core.projections.story import BatchStory
 
 if TYPE_CHECKING:
     from distribute.client.person import Person
     from distribute.client.seen import Seen
-    from distribute.core.events import Event
     from distribute.core.ids import BatchId
-    from distribute.core.recorded import Recorded
-    from distribute.core.state import BatchState
+    from distribute.core.log.events import Event
+    from distribute.core.log.recorded import Recorded
+    from distribute.core.state.state import BatchState
     from distribute.ports import Cluster
 
 

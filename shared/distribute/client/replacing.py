@@ -27,11 +27,11 @@ from distribute.client.visiting import RUNS
 from distribute.client.words import printable
 from distribute.codec import decode_in_slices
 from distribute.core.errors import LogReplaced, Refused, UnreadableEvent
-from distribute.core.events import Event, Submitted
-from distribute.core.replacing import goes_on
-from distribute.core.state import SUCCEEDED
-from distribute.core.statuses import rows_with
-from distribute.core.work import Comparison, compare, marked
+from distribute.core.folding.replacing import goes_on
+from distribute.core.folding.work import Comparison, compare, marked
+from distribute.core.log.events import Event, Submitted
+from distribute.core.state.state import SUCCEEDED
+from distribute.core.state.statuses import rows_with
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from distribute.client.person import Person
     from distribute.client.queries import Queries
     from distribute.core.projections.course import Course
-    from distribute.core.specs import BatchSpec
-    from distribute.core.state import BatchState
+    from distribute.core.spec.specs import BatchSpec
+    from distribute.core.state.state import BatchState
     from distribute.inputs.sources import Source
     from distribute.ports import Cluster
 

@@ -11,16 +11,16 @@ from distribute.client.batch_log import BatchReader
 from distribute.client.saying import NOT_REPLACED
 from distribute.client.seen import Seen, acted
 from distribute.client.standing import until_read
-from distribute.core.events import Event, Held, KillRequested
+from distribute.core.log.events import Event, Held, KillRequested
 from distribute.core.projections.course import Course
 from distribute.core.projections.story import BatchStory
 
 if TYPE_CHECKING:
     from distribute.client.person import Person
+    from distribute.core.folding.work import Comparison
     from distribute.core.ids import BatchId
-    from distribute.core.recorded import Recorded
-    from distribute.core.state import BatchState, Holding
-    from distribute.core.work import Comparison
+    from distribute.core.log.recorded import Recorded
+    from distribute.core.state.state import BatchState, Holding
     from distribute.ports import Cluster
 
 REASON = "it is being replaced"

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from distribute.client.queries import Queries
 from distribute.client.words import local_time
-from distribute.core.agenda import Agenda
 from distribute.core.errors import InputError
-from distribute.core.fold import apply
-from distribute.core.listing import rfc3339
+from distribute.core.folding.fold import apply
 from distribute.core.projections.course import Course
-from distribute.core.state import State
-from distribute.core.views import batches_view, ignored_view, nodes_view
+from distribute.core.scheduling.agenda import Agenda
+from distribute.core.state.state import State
+from distribute.core.telling.listing import rfc3339
+from distribute.core.views.views import batches_view, ignored_view, nodes_view
 from distribute.ports import OnDone, tell_nobody
 
 if TYPE_CHECKING:

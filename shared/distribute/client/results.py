@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from distribute.client.batch_log import BatchReader
 from distribute.client.standing import ask_believed
 from distribute.core.errors import LogReplaced
-from distribute.core.events import AttemptEnd
+from distribute.core.log.events import AttemptEnd
 from distribute.core.projections.course import Course
 from distribute.core.projections.results import BatchResults
 from distribute.ports import Only
 
 if TYPE_CHECKING:
-    from distribute.core.events import BuildEnd
     from distribute.core.ids import BatchId
+    from distribute.core.log.events import BuildEnd
     from distribute.ports import Cluster
 
 BUILDS = frozenset({"submitted", "build_started", "build_finished", "build_collected"})

@@ -18,9 +18,9 @@ from distribute.client.saying import (
 )
 from distribute.client.words import argument, printable
 from distribute.core.errors import Refused
-from distribute.core.event_base import MAX_RETRIED
-from distribute.core.events import Event, RetryRequested
 from distribute.core.ids import JobId
+from distribute.core.log.event_base import MAX_RETRIED
+from distribute.core.log.events import Event, RetryRequested
 from distribute.core.words import few
 
 if TYPE_CHECKING:

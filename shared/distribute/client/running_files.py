@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from distribute.client.visiting import ask_node
 from distribute.client.words import printable
 from distribute.core.errors import InputError, Refused
-from distribute.core.visits import (
+from distribute.core.spec.visits import (
     FILES,
     MAX_ENTRIES,
     MAX_PATH,

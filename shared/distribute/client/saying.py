@@ -14,8 +14,8 @@ from distribute.core.ways import Way
 
 if TYPE_CHECKING:
     from distribute.client.person import Person
-    from distribute.core.events import Event
     from distribute.core.ids import BatchId
+    from distribute.core.log.events import Event
     from distribute.core.projections.course import Course
     from distribute.ports import Cluster
 

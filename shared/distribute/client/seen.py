@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from distribute.client.batch_log import read_standing
 from distribute.client.saying import changed_meanwhile
 from distribute.client.standing import ask_standing
-from distribute.core.events import (
+from distribute.core.log.events import (
     Edited,
     Event,
     Held,
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from distribute.client.queries import Queries
     from distribute.core.errors import Refused
     from distribute.core.ids import BatchId
+    from distribute.core.log.recorded import Recorded
     from distribute.core.projections.course import Course
-    from distribute.core.recorded import Recorded
     from distribute.ports import Cluster
 
 ACTS: Mapping[type[Event], str] = {

@@ -16,11 +16,11 @@ from distribute.client.saying import NOT_REPLACED, refuse_another
 from distribute.client.seen import Seen
 from distribute.client.upload import OnBytes, upload
 from distribute.client.words import argument, printable
-from distribute.config.units import format_size
+from distribute.config.sections.units import format_size
 from distribute.core.errors import NameTaken, Refused, UnknownName
-from distribute.core.events import Event, Submitted
-from distribute.core.gpu_kind import GpuKind, gpus_in_words
-from distribute.core.grouping import needs
+from distribute.core.log.events import Event, Submitted
+from distribute.core.spec.gpu_kind import GpuKind, gpus_in_words
+from distribute.core.state.grouping import needs
 from distribute.core.words import counted, few
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from distribute.client.person import Person
     from distribute.client.queries import Queries
     from distribute.core.ids import BatchId
-    from distribute.core.specs import BatchSpec
-    from distribute.core.state import Shape
+    from distribute.core.spec.specs import BatchSpec
+    from distribute.core.state.state import Shape
     from distribute.inputs.sources import Source
     from distribute.ports import Cluster
 

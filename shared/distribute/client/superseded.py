@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from distribute.core.events import Superseded
+from distribute.core.log.events import Superseded
 from distribute.ports import Only
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from distribute.client.person import user_name
 from distribute.client.queries import no_such_batch
 from distribute.client.words import argument, printable
-from distribute.config.folders import home_expanded
+from distribute.config.settings.folders import home_expanded
 from distribute.core.errors import InputError, Refused
 from distribute.core.ids import BatchId, JobId, check_name
 

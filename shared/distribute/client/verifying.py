@@ -6,16 +6,16 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, NamedTuple
 
 from distribute.client.queries import ask
+from distribute.core.checking.verification import Break, FirstBreak, Verification
 from distribute.core.errors import Unreachable
-from distribute.core.listing import rfc3339
-from distribute.core.verification import Break, FirstBreak, Verification
+from distribute.core.telling.listing import rfc3339
 from distribute.ports import OnDone, tell_nobody
 from distribute.saved.log import SavedLog
 from distribute.snapshot import StateDigests, digests
 
 if TYPE_CHECKING:
     from distribute.client.replay_documents import BreakDocument, ComparisonDocument, VerifiedDocument
-    from distribute.core.state import State
+    from distribute.core.state.state import State
     from distribute.ports import Cluster, EventLog
 
 WITHIN_S = 60.0

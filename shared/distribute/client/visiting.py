@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from distribute.client.documents import JobDocument, NodeStory
     from distribute.client.queries import Queries
     from distribute.core.ids import JobId
-    from distribute.core.specs import Frozen
+    from distribute.core.spec.specs import Frozen
     from distribute.ports import Cluster
 
 ANSWER_WITHIN_S = 10.0

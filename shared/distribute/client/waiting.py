@@ -9,14 +9,14 @@ from distribute.client.words import printable
 from distribute.codec import decode_without_jobs
 from distribute.core.errors import Refused
 from distribute.core.ids import BatchId
-from distribute.core.specs import After, BatchSpec
+from distribute.core.spec.specs import After, BatchSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from distribute.client.person import Person
     from distribute.client.queries import Queries
-    from distribute.config.after import AfterRef
+    from distribute.config.sections.after import AfterRef
     from distribute.ports import Cluster
 
 

@@ -11,20 +11,20 @@ from pathlib import Path
 from pydantic import ConfigDict
 
 from distribute.collector import collector_paused
-from distribute.config.check import check, refuse_nodes_file
-from distribute.config.input_files import InputFiles
-from distribute.config.jobs_file import JobEntry, JobsFile, Meta
+from distribute.config.checking.check import check, refuse_nodes_file
+from distribute.config.checking.input_files import InputFiles
 from distribute.config.option_values import OptionValues
-from distribute.config.problems import validate
-from distribute.config.section import Section
-from distribute.config.slurm_section import Slurm, warnings_of
+from distribute.config.sections.jobs_file import JobEntry, JobsFile, Meta
+from distribute.config.sections.problems import validate
+from distribute.config.sections.section import Section
+from distribute.config.sections.slurm_section import Slurm, warnings_of
+from distribute.config.sections.values import Values
 from distribute.config.specified import Inputs, Parameters, paths_of_all, specified
-from distribute.config.sweep_jobs import SweptJobs
-from distribute.config.values import Values
-from distribute.config.yaml_source import Document
-from distribute.core import specs
+from distribute.config.sweep.sweep_jobs import SweptJobs
+from distribute.config.yaml.yaml_source import Document
 from distribute.core.errors import InputError, InvalidArgument
 from distribute.core.ids import BatchId
+from distribute.core.spec import specs
 from distribute.inputs.committed import CommittedFiles
 from distribute.inputs.digests import Digests
 from distribute.inputs.listed import Hasher

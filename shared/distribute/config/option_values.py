@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from distribute.config.values import Values
-from distribute.config.yaml_source import Loc, Value
+from distribute.config.sections.values import Values
+from distribute.config.yaml.yaml_source import Loc, Value
 
 OptionOf: TypeAlias = Callable[[Loc, Value], str]
 """The option that says the value at a place. Empty: no option does."""

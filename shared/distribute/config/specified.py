@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar, assert_never
 
-from distribute.config.file_refs import FileRef, Files, InputRef
-from distribute.config.input_files import InputFiles, LocalFile
-from distribute.config.input_trees import Named, TreeKey
-from distribute.config.jobs_file import (
+from distribute.config.checking.input_files import InputFiles, LocalFile
+from distribute.config.checking.input_trees import Named, TreeKey
+from distribute.config.sections.file_refs import FileRef, Files, InputRef
+from distribute.config.sections.jobs_file import (
     ApptainerBatch,
     ApptainerJob,
     CommandBatch,
@@ -23,12 +23,12 @@ from distribute.config.jobs_file import (
     PythonBatch,
     PythonJob,
 )
-from distribute.config.needs import needs_of, resources_of, signal_before_of
-from distribute.config.sweep_jobs import Common, SweptJobs
-from distribute.core import specs
+from distribute.config.sections.needs import needs_of, resources_of, signal_before_of
+from distribute.config.sweep.sweep_jobs import Common, SweptJobs
 from distribute.core.errors import InputError
-from distribute.core.git_commit import MAX_PATTERN_CHARS
 from distribute.core.lean import without_fields_set
+from distribute.core.spec import specs
+from distribute.core.spec.git_commit import MAX_PATTERN_CHARS
 from distribute.core.words import LONGEST_QUOTED_PATH, few, quoted
 from distribute.inputs.listed import Hasher, Listed
 from distribute.inputs.patterns import in_lines

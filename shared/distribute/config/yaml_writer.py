@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from distribute.config.file_refs import FileRef, InputRef
-from distribute.config.jobs_file import (
+from distribute.config.sections.file_refs import FileRef, InputRef
+from distribute.config.sections.jobs_file import (
     ApptainerInitialize,
     ApptainerJob,
     CommandInitialize,
@@ -23,8 +23,8 @@ from distribute.config.jobs_file import (
     PythonInitialize,
     PythonJob,
 )
-from distribute.config.section import Section
-from distribute.config.slurm_section import Slurm
+from distribute.config.sections.section import Section
+from distribute.config.sections.slurm_section import Slurm
 
 _ALWAYS: dict[type[Section], tuple[str, ...]] = {
     FileRef: ("path", "alias"),

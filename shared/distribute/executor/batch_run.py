@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Protocol
 from distribute.client.appending import append_behind
 from distribute.client.control import delete
 from distribute.client.submit import submit
-from distribute.core import events as ev
 from distribute.core.errors import JobFailed, LogReplaced, Refused
+from distribute.core.log import events as ev
 from distribute.core.projections.story import BatchStory
-from distribute.core.state import ENDED, BatchState, Status
+from distribute.core.state.state import ENDED, BatchState, Status
 from distribute.executor.job_results import resolve
 from distribute.ports import Only
 
 if TYPE_CHECKING:
     from distribute.client.person import Person
-    from distribute.core.specs import BatchSpec
+    from distribute.core.spec.specs import BatchSpec
     from distribute.executor.calls import Call
     from distribute.ports import Cluster
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distribute.core.specs import BatchSpec, CommandJob, CommandWork, Resources
+from distribute.core.spec.specs import BatchSpec, CommandJob, CommandWork, Resources
 from distribute.executor import run_calls
 from distribute.executor.own_code import OwnCode
 from distribute.executor.pickling import PYTHON, Packer, library

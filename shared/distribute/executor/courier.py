@@ -14,7 +14,7 @@ from itertools import count, groupby
 from typing import TYPE_CHECKING, Any
 
 from distribute.core.errors import JobFailed
-from distribute.core.specs import MAX_JOBS
+from distribute.core.spec.specs import MAX_JOBS
 from distribute.executor.batch_run import BatchRun
 from distribute.executor.grouping import PROBES, jobs_of
 from distribute.executor.nodes import check_nodes, slots

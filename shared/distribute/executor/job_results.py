@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from distribute.client.manifests import read_manifest
 from distribute.core.errors import IntegrityError
-from distribute.core.manifest import Manifest, StoredFile
+from distribute.core.files.manifest import Manifest, StoredFile
 from distribute.executor.outcomes import read_outcomes
 from distribute.executor.run_calls import RESULTS
 from distribute.scratch import scratch_folder
 
 if TYPE_CHECKING:
-    from distribute.core.manifest import Outputs
+    from distribute.core.files.manifest import Outputs
     from distribute.executor.calls import Call
     from distribute.ports import ArtifactStore
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import cloudpickle
 
-from distribute.core.specs import InputFile
+from distribute.core.spec.specs import InputFile
 from distribute.executor import run_calls
 
 SMALL_BYTES = 1 << 16

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from pydantic import ValidationError
 
 from distribute.client.person import this_person
-from distribute.config.units import parse_duration, parse_size
-from distribute.config.where import resolve_server
+from distribute.config.sections.units import parse_duration, parse_size
+from distribute.config.settings.where import resolve_server
 from distribute.core.errors import InputError
 from distribute.core.ids import ulid
-from distribute.core.specs import BatchSpec, CommandJob, CommandWork, Resources
+from distribute.core.spec.specs import BatchSpec, CommandJob, CommandWork, Resources
 from distribute.executor.batches import Needs
 from distribute.executor.calls import Call
 from distribute.executor.courier import Courier

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from distribute.core.git_commit import MAX_PATTERN_CHARS, GitCommit
+from distribute.core.spec.git_commit import MAX_PATTERN_CHARS, GitCommit
 from distribute.core.words import LONGEST_QUOTED_PATH, counted, few, quoted
 from distribute.inputs.committed import (
     POINTER_BYTES,

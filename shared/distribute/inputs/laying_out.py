@@ -10,8 +10,8 @@ from io import BufferedReader
 from pathlib import Path
 
 from distribute.core.errors import IntegrityError
-from distribute.core.folder_listing import MAX_LINE_BYTES, Entry, Listing
-from distribute.core.manifest import StoredFile, StoredLink, entry_bytes, link_target
+from distribute.core.files.folder_listing import MAX_LINE_BYTES, Entry, Listing
+from distribute.core.files.manifest import StoredFile, StoredLink, entry_bytes, link_target
 
 _FOLDER_MODE = 0o755
 _NO_COPY_FILE_RANGE = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}

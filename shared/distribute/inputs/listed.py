@@ -13,18 +13,18 @@ from io import FileIO
 from pathlib import Path
 
 from distribute.core.errors import InputError
-from distribute.core.folder_listing import (
+from distribute.core.files.folder_listing import (
     SMALL_BYTES,
     Entry,
     ListedObject,
     ListingHead,
     line_of,
 )
-from distribute.core.git_commit import GitCommit
-from distribute.core.manifest import StoredFile, StoredLink, entry_bytes, link_target
+from distribute.core.files.manifest import StoredFile, StoredLink, entry_bytes, link_target
+from distribute.core.files.path_text import shown
 from distribute.core.os_words import why
-from distribute.core.path_text import shown
-from distribute.core.specs import InputFolder
+from distribute.core.spec.git_commit import GitCommit
+from distribute.core.spec.specs import InputFolder
 from distribute.core.words import first_of
 from distribute.inputs.digests import Digests, Looks
 from distribute.inputs.packs import packs

@@ -18,10 +18,10 @@ from tempfile import TemporaryFile
 from typing import NamedTuple
 
 from distribute.core.errors import InputError
-from distribute.core.folder_listing import SMALL_BYTES
+from distribute.core.files.folder_listing import SMALL_BYTES
 from distribute.core.lean import without_fields_set
 from distribute.core.os_words import why
-from distribute.core.specs import InputFile, InputObject
+from distribute.core.spec.specs import InputFile, InputObject
 from distribute.core.words import counted
 from distribute.inputs.packs import PACK_BYTES, PACK_FILES
 from distribute.inputs.sources import Source

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from distribute.core.folder_listing import SMALL_BYTES
-from distribute.core.specs import InputObject
+from distribute.core.files.folder_listing import SMALL_BYTES
+from distribute.core.spec.specs import InputObject
 from distribute.inputs.listed import Hasher
 from distribute.inputs.sources import Source
 from distribute.inputs.tree import TreeFile

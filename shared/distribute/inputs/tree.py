@@ -12,10 +12,10 @@ import stat
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 
-from distribute.core.folder_listing import ListedFolder
-from distribute.core.manifest import StoredLink, entry_bytes
+from distribute.core.files.folder_listing import ListedFolder
+from distribute.core.files.manifest import StoredLink, entry_bytes
+from distribute.core.files.path_text import shown, shown_target
 from distribute.core.os_words import special_file, why
-from distribute.core.path_text import shown, shown_target
 from distribute.core.words import LONGEST_QUOTED_PATH, quoted
 from distribute.inputs.digests import Looks
 from distribute.inputs.patterns import Exclude

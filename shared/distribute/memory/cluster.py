@@ -8,9 +8,9 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from typing import NamedTuple
 
-from distribute.core.beats import Beat
 from distribute.core.ids import BuildId, JobId
-from distribute.core.recorded import Recorded
+from distribute.core.log.beats import Beat
+from distribute.core.log.recorded import Recorded
 from distribute.memory.log import MemoryLog
 from distribute.memory.queries import MemoryQueries
 from distribute.memory.store import FileStore

@@ -8,9 +8,9 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 
 from distribute.codec import encode
 from distribute.core.errors import Conflict, LogReplaced
-from distribute.core.events import Event
 from distribute.core.ids import BatchId, Guarded, Scope
-from distribute.core.recorded import Guard, Recorded, guard_scope
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Guard, Recorded, guard_scope
 from distribute.ports import Garbage, Only, Place, Raw
 from distribute.stored_events import StoredEvents, wanted
 

@@ -18,8 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from distribute.core.errors import IntegrityError, StorageFull
+from distribute.core.files.manifest import StoredObject, job_of
 from distribute.core.ids import BatchId
-from distribute.core.manifest import StoredObject, job_of
 from distribute.core.os_words import why
 from distribute.inputs.sources import Source, as_source
 from distribute.ports import OnDone, StoredInput, tell_nobody

@@ -10,7 +10,7 @@ import os
 import stat
 from pathlib import Path
 
-from distribute.core.event_base import MAX_LINE, MAX_LINES
+from distribute.core.log.event_base import MAX_LINE, MAX_LINES
 
 READ_BYTES = 2048
 

@@ -11,10 +11,10 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from distribute.core.manifest import MAX_LINE, STDOUT_NAME, StoredFolder, StoredLink
+from distribute.core.files.manifest import MAX_LINE, STDOUT_NAME, StoredFolder, StoredLink
+from distribute.core.files.path_text import shown, shown_target
 from distribute.core.os_words import special_file, why
-from distribute.core.path_text import shown, shown_target
-from distribute.core.recipe import SAVE
+from distribute.core.spec.recipe import SAVE
 from distribute.links import Links
 
 _STDOUT = STDOUT_NAME.encode()

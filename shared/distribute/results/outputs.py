@@ -18,7 +18,7 @@ from functools import cache
 from itertools import islice
 from pathlib import Path
 
-from distribute.core.manifest import (
+from distribute.core.files.manifest import (
     INLINE_ENTRIES,
     STDOUT_NAME,
     Manifest,
@@ -29,9 +29,9 @@ from distribute.core.manifest import (
     StoredLink,
     StoredObject,
 )
-from distribute.core.manifest_text import ManifestText
+from distribute.core.files.manifest_text import ManifestText
+from distribute.core.files.path_text import shown
 from distribute.core.os_words import why
-from distribute.core.path_text import shown
 from distribute.ports import ArtifactStore
 from distribute.results.leavings import (
     Found,

@@ -14,9 +14,9 @@ import orjson
 from distribute.by_time import ENDLESS
 from distribute.codec import decode
 from distribute.core.errors import IntegrityError, NobodyAnswers, Refused, UnreadableEvent
-from distribute.core.events import Event
 from distribute.core.ids import Assignments, BatchId, BuildId, Guarded, JobId, Scope, Under
-from distribute.core.recorded import Guard, Recorded
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Guard, Recorded
 from distribute.ports import (
     BEGINNING,
     QUERIES_AT_WORK,

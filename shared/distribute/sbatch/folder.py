@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from itertools import chain
 
 from distribute.config.loading import LoadedBatch
-from distribute.config.slurm_section import Slurm
+from distribute.config.sections.slurm_section import Slurm
 from distribute.core.errors import InputError
-from distribute.core.placed import Placed, PlacedFolder
-from distribute.core.recipe import Recipe, build_of, recipe_of
-from distribute.core.specs import BatchSpec, InputFile, Resources
+from distribute.core.spec.placed import Placed, PlacedFolder
+from distribute.core.spec.recipe import Recipe, build_of, recipe_of
+from distribute.core.spec.specs import BatchSpec, InputFile, Resources
 from distribute.core.words import first_of, quoted
 from distribute.sbatch.options import Options, default_name, merged, options_of
 from distribute.sbatch.scripts import Cluster, batch_script, build_part, check_value, inputs_part, job_part

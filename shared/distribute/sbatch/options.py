@@ -6,9 +6,9 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 
-from distribute.config.slurm_section import Slurm
-from distribute.core.recipe import Recipe
-from distribute.core.specs import DEFAULT_GRACE_S, BatchSpec, Resources
+from distribute.config.sections.slurm_section import Slurm
+from distribute.core.spec.recipe import Recipe
+from distribute.core.spec.specs import DEFAULT_GRACE_S, BatchSpec, Resources
 from distribute.core.words import quoted
 
 Options = dict[str, str]

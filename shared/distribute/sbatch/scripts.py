@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from distribute.config.settings import MAX_ARRAY_SIZE
-from distribute.core.manifest import build_output_name
-from distribute.core.placed import Placed, PlacedFolder
-from distribute.core.recipe import PYTHON_PATH, SAVE, Recipe, ShareText
-from distribute.core.setup_script import Login
-from distribute.core.specs import DEFAULT_GRACE_S, BatchSpec
+from distribute.config.settings.settings import MAX_ARRAY_SIZE
+from distribute.core.files.manifest import build_output_name
+from distribute.core.spec.placed import Placed, PlacedFolder
+from distribute.core.spec.recipe import PYTHON_PATH, SAVE, Recipe, ShareText
+from distribute.core.spec.setup_script import Login
+from distribute.core.spec.specs import DEFAULT_GRACE_S, BatchSpec
 from distribute.sbatch.options import Options, has_gpus
 from distribute.sbatch.quoting import later, marks_in, sbatch_line, within_script, word, words
 

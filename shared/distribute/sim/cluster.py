@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 
 from distribute.codec import decode_beat, encode_beat
-from distribute.core.beats import Beat
 from distribute.core.ids import BuildId, JobId
+from distribute.core.log.beats import Beat
 from distribute.ports import Only
 from distribute.sim.durable import Consumer, DurableReader, SimulatedDelivery
 from distribute.sim.log import ALL, SimulatedLog

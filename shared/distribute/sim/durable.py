@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
 
-from distribute.core.recorded import Recorded
+from distribute.core.log.recorded import Recorded
 from distribute.ports import Only
 from distribute.sim.network import Broker, Link
 from distribute.stored_events import wanted

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from distribute.core.errors import LogReplaced
-from distribute.core.recorded import Recorded
+from distribute.core.log.recorded import Recorded
 from distribute.ports import Only
 from distribute.sim.network import Link
 from distribute.stored_events import wanted

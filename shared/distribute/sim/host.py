@@ -13,10 +13,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from distribute.core.event_base import MAX_LINES
+from distribute.core.files.manifest import STDOUT_NAME, Manifest, Outputs, StoredFile, build_output_name
 from distribute.core.ids import AttemptId, BatchId
-from distribute.core.manifest import STDOUT_NAME, Manifest, Outputs, StoredFile, build_output_name
-from distribute.core.specs import DEFAULT_GRACE_S, DEFAULT_MAX_PAUSE_S, DEFAULT_SUPERSEDED_KEEP_S
+from distribute.core.log.event_base import MAX_LINES
+from distribute.core.spec.specs import DEFAULT_GRACE_S, DEFAULT_MAX_PAUSE_S, DEFAULT_SUPERSEDED_KEEP_S
 from distribute.host import (
     CannotStart,
     Capacity,

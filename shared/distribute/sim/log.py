@@ -9,9 +9,9 @@ from typing import Protocol
 
 from distribute.codec import encode
 from distribute.core.errors import Conflict, DistributeError, LogReplaced
-from distribute.core.events import Event
 from distribute.core.ids import BatchId, Guarded, Scope
-from distribute.core.recorded import Guard, Recorded, guard_scope
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Guard, Recorded, guard_scope
 from distribute.ports import Garbage, Only, Place, Raw
 from distribute.sim.following import Follower
 from distribute.sim.network import Link

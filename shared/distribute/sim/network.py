@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 
 from distribute.core.errors import DistributeError, Unreachable, UnreadableEvent
 from distribute.core.ids import Guarded, Scope
-from distribute.core.recorded import Recorded
+from distribute.core.log.recorded import Recorded
 from distribute.sim.loop import VirtualLoop
 from distribute.sim.stored_files import NoAnswer, StoredFiles
 from distribute.stored_events import StoredEvents

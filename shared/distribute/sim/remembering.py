@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from distribute.acknowledged import Acknowledged, Questions
-from distribute.core.events import Event
 from distribute.core.ids import Guarded
-from distribute.core.recorded import Guard
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Guard
 from distribute.sim.log import SimulatedLog
 from distribute.sim.network import Link
 

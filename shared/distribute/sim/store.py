@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Container
 from pathlib import Path
 
 from distribute.core.errors import IntegrityError
+from distribute.core.files.manifest import StoredObject
 from distribute.core.ids import BatchId
-from distribute.core.manifest import StoredObject
 from distribute.inputs.sources import PIECE_BYTES, Source, as_source
 from distribute.ports import OnDone, StoredInput, tell_nobody
 from distribute.sim.network import Link

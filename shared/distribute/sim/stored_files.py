@@ -6,8 +6,8 @@ from collections.abc import Container
 from dataclasses import dataclass, field
 
 from distribute.core.errors import IntegrityError
+from distribute.core.files.manifest import StoredObject, job_of
 from distribute.core.ids import BatchId
-from distribute.core.manifest import StoredObject, job_of
 from distribute.ports import StoredInput
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from distribute.core.recipe import SAVE
-from distribute.core.visits import CHUNK_BYTES, Entry, FilesFound, Got, Piece
+from distribute.core.spec.recipe import SAVE
+from distribute.core.spec.visits import CHUNK_BYTES, Entry, FilesFound, Got, Piece
 from distribute.host import Unit
 from distribute.sim.computer import Process
 

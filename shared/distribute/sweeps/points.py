@@ -13,7 +13,7 @@ from itertools import chain, product
 from math import prod
 from typing import TypeAlias
 
-from distribute.core.specs import MAX_JOBS, MAX_VARIABLES
+from distribute.core.spec.specs import MAX_JOBS, MAX_VARIABLES
 from distribute.core.words import few, quoted
 from distribute.sweeps.errors import SweepError
 from distribute.sweeps.sampling import Sample

@@ -1,6 +1,6 @@
 """Input files that are made of a template file, by jinja2's sandbox: `{{ re }}`, loops, conditions.
 
-Nothing here bounds the time that a template takes, nor its memory: see `distribute.config.rendered`.
+Nothing here bounds the time that a template takes, nor its memory: see `distribute.config.sweep.rendered`.
 """
 
 from __future__ import annotations

@@ -10,15 +10,15 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-from distribute.core import events as ev
-from distribute.core.events import Event
-from distribute.core.fold import apply
+from distribute.core.checking.invariants import check
+from distribute.core.files.manifest import Outputs
+from distribute.core.folding.fold import apply
 from distribute.core.ids import AttemptId, BatchId, JobId, ulid
-from distribute.core.invariants import check
-from distribute.core.manifest import Outputs
-from distribute.core.recorded import Recorded
-from distribute.core.specs import BatchSpec, CommandJob, CommandWork, Resources
-from distribute.core.state import State
+from distribute.core.log import events as ev
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Recorded
+from distribute.core.spec.specs import BatchSpec, CommandJob, CommandWork, Resources
+from distribute.core.state.state import State
 
 GIB = 1 << 30
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)

@@ -8,9 +8,9 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from distribute.client.editing import Changes
-from distribute.config.problems import nearest
-from distribute.core.change_events import Edited
+from distribute.config.sections.problems import nearest
 from distribute.core.errors import InvalidArgument
+from distribute.core.log.change_events import Edited
 
 _CHANGES = TypeAdapter(Changes)
 

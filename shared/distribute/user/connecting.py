@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from distribute.client.nearest import with_nearest
 from distribute.client.person import user_name
 from distribute.client.queries import Behind, Queries
-from distribute.config.where import resolve_server
+from distribute.config.settings.where import resolve_server
 from distribute.core.errors import UnknownName
 from distribute.nats.client.connect import Address
 from distribute.nats.cluster import open_cluster

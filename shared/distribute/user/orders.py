@@ -14,9 +14,9 @@ from distribute.client.person import this_person
 from distribute.client.priority import set_priority
 from distribute.client.retrying import Outcome, Retried, retry
 from distribute.core.errors import InvalidArgument
-from distribute.core.event_base import MAX_TEXT
 from distribute.core.ids import BatchId, JobId
-from distribute.core.specs import MAX_PRIORITY
+from distribute.core.log.event_base import MAX_TEXT
+from distribute.core.spec.specs import MAX_PRIORITY
 from distribute.user.changes import checked_changes
 from distribute.user.connecting import queries_to
 from distribute.user.running import run

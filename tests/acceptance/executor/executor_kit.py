@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from acceptance.person import Person
-from distribute.config.cluster_record import running_clusters
+from distribute.config.settings.cluster_record import running_clusters
 
 PYTHON = f"python3.{sys.version_info.minor}"
 

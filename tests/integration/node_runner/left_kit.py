@@ -7,7 +7,14 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from distribute.core.manifest import Manifest, Outputs, StoredFile, StoredLink, StoredObject, entry_bytes
+from distribute.core.files.manifest import (
+    Manifest,
+    Outputs,
+    StoredFile,
+    StoredLink,
+    StoredObject,
+    entry_bytes,
+)
 from distribute.memory.store import FileStore
 from distribute.results.outputs import collect
 

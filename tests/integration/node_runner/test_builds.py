@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from distribute.core.ids import BatchId
-from distribute.core.recipe import build_of
-from distribute.core.specs import BatchSpec, CommandJob, CommandWork
+from distribute.core.spec.recipe import build_of
+from distribute.core.spec.specs import BatchSpec, CommandJob, CommandWork
 from distribute.memory.store import FileStore
 from distribute_services.node_runner.disk.builds import Build, Builds
 from distribute_services.node_runner.disk.cache import InputCache

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from distribute.core.errors import IntegrityError, StorageFull
-from distribute.core.specs import InputFile
+from distribute.core.spec.specs import InputFile
 from distribute.memory.store import FileStore
 from distribute_services.node_runner.disk.cache import InputCache
 from distribute_services.node_runner.disk.limit import Limit

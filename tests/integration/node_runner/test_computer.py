@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from distribute.core.errors import InputError
-from distribute.core.recipe import Share, recipe_of
-from distribute.core.setup_script import Login
-from distribute.core.specs import BatchSpec, CommandJob, CommandWork
+from distribute.core.spec.recipe import Share, recipe_of
+from distribute.core.spec.setup_script import Login
+from distribute.core.spec.specs import BatchSpec, CommandJob, CommandWork
 from distribute_services.node_runner.host.environment import (
     NodeEnvironment,
     base_environment,

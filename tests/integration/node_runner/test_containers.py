@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from container_kit import busybox_image, need_apptainer
-from distribute.core.recipe import Recipe, Share, recipe_of
-from distribute.core.setup_script import UNPREPARED
-from distribute.core.specs import ApptainerJob, ApptainerWork, BatchSpec, InputFile
+from distribute.core.spec.recipe import Recipe, Share, recipe_of
+from distribute.core.spec.setup_script import UNPREPARED
+from distribute.core.spec.specs import ApptainerJob, ApptainerWork, BatchSpec, InputFile
 from distribute.host import Exit
 from distribute_services.node_runner.host.container_faults import with_container_fault
 from distribute_services.node_runner.host.environment import NodeEnvironment, base_environment

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from distribute.client.upload import upload
-from distribute.core.recipe import recipe_of
-from distribute.core.specs import BatchSpec, CommandJob, CommandWork, InputFolder
+from distribute.core.spec.recipe import recipe_of
+from distribute.core.spec.specs import BatchSpec, CommandJob, CommandWork, InputFolder
 from distribute.inputs.listed import Hasher, Listed
 from distribute.inputs.patterns import Exclude
 from distribute.inputs.tree import folder_tree

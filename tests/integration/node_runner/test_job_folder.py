@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from distribute.core.visits import CHUNK_BYTES, Entry, Piece, path_text
+from distribute.core.spec.visits import CHUNK_BYTES, Entry, Piece, path_text
 from distribute_services.node_runner.disk import job_folder
 from distribute_services.node_runner.disk.job_folder import JobFolder, listed, read_pieces
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from distribute.core.manifest import StoredFile, StoredFolder, StoredLink, entry_bytes, link_target
+from distribute.core.files.manifest import StoredFile, StoredFolder, StoredLink, entry_bytes, link_target
 from distribute.results.outputs import collect_pulled
 from integration.node_runner.left_kit import Left, links, paths
 

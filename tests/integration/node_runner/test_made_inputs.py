@@ -16,8 +16,8 @@ from distribute.api.plan import BatchPlan
 from distribute.client.upload import upload
 from distribute.config.loading import LoadedBatch, load
 from distribute.core.errors import IntegrityError
-from distribute.core.recipe import recipe_of
-from distribute.core.specs import BatchSpec, CommandJob, CommandWork, InputFile, InputObject
+from distribute.core.spec.recipe import recipe_of
+from distribute.core.spec.specs import BatchSpec, CommandJob, CommandWork, InputFile, InputObject
 from distribute.memory.store import FileStore
 from distribute.nats.broker.embedded import Broker
 from distribute_services.node_runner.disk.cache import InputCache

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from distribute.core.errors import StorageFull
-from distribute.core.manifest import (
+from distribute.core.files.manifest import (
     INLINE_ENTRIES,
     StoredFile,
     StoredObject,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from distribute.core.manifest import MAX_LARGEST, Outside
-from distribute.core.recipe import Bind
+from distribute.core.files.manifest import MAX_LARGEST, Outside
+from distribute.core.spec.recipe import Bind
 from distribute_services.node_runner.results.outside import MAX_ENTRIES, is_plain, look_outside
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from distribute.core.recipe import Recipe, build_of, recipe_of
-from distribute.core.specs import BatchSpec, CommandJob, CommandWork, InputFile
+from distribute.core.spec.recipe import Recipe, build_of, recipe_of
+from distribute.core.spec.specs import BatchSpec, CommandJob, CommandWork, InputFile
 from distribute.inputs.listed import Hasher
 from distribute.inputs.patterns import Exclude
 from distribute.inputs.tree import folder_tree

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from client_kit import MemoryCluster, left
+from distribute.core.files.manifest import StoredFolder
 from distribute.core.ids import JobId
-from distribute.core.manifest import StoredFolder
-from distribute.core.recipe import Share, build_of, recipe_of
+from distribute.core.spec.recipe import Share, build_of, recipe_of
 from distribute.host import Unit
 from distribute.testing import builders as make
 from distribute_services.node_runner.host.staging import Staging

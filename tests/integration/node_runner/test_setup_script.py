@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from distribute.config.checked_texts import SHELLS
-from distribute.core.recipe import Share, recipe_of
-from distribute.core.setup_script import UNPREPARED, Login
-from distribute.core.specs import BatchSpec, CommandJob, CommandWork
+from distribute.config.sections.checked_texts import SHELLS
+from distribute.core.spec.recipe import Share, recipe_of
+from distribute.core.spec.setup_script import UNPREPARED, Login
+from distribute.core.spec.specs import BatchSpec, CommandJob, CommandWork
 from distribute.host import Exit
 from distribute_services.node_runner.disk.workspace import Workspace
 from distribute_services.node_runner.host.environment import NodeEnvironment, own_programs

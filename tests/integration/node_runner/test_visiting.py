@@ -13,8 +13,8 @@ import pytest
 
 from distribute.core.errors import Refused
 from distribute.core.ids import JobId
-from distribute.core.recipe import Recipe, Share
-from distribute.core.visits import Piece
+from distribute.core.spec.recipe import Recipe, Share
+from distribute.core.spec.visits import Piece
 from distribute.host import Pause, Unit
 from distribute_services.node_runner.disk.workspace import Workspace
 from distribute_services.node_runner.host.keeping import Keeping

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from distribute.core.errors import DistributeError, StorageFull
-from distribute.core.recipe import build_of, recipe_of
-from distribute.core.specs import (
+from distribute.core.spec.recipe import build_of, recipe_of
+from distribute.core.spec.specs import (
     ApptainerJob,
     ApptainerWork,
     BatchSpec,

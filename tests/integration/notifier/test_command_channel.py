@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from distribute.config.notify_settings import CommandChannel as Settings
+from distribute.config.settings.notify_settings import CommandChannel as Settings
 from distribute_services.notifier.channel import Unavailable, Undeliverable
 from distribute_services.notifier.channels.command import CommandChannel
 from notifier_kit import MESSAGE

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from distribute.client.channels import ask_channels
-from distribute.core.events import Notified
-from distribute.core.specs import BatchSpec
+from distribute.core.log.events import Notified
+from distribute.core.spec.specs import BatchSpec
 from distribute.nats.broker.embedded import Broker
 from distribute.nats.cluster import Cluster
 from distribute.testing import builders as make

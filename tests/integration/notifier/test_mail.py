@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from aiosmtpd.smtp import SMTP
 
-from distribute.config.notify_settings import MailChannel as Settings
+from distribute.config.settings.notify_settings import MailChannel as Settings
 from distribute_services.notifier.channel import Unavailable, Undeliverable
 from distribute_services.notifier.channels.mail import MailChannel
 from notifier_kit import MESSAGE

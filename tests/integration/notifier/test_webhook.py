@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from distribute.config.notify_settings import WebhookChannel as Settings
+from distribute.config.settings.notify_settings import WebhookChannel as Settings
 from distribute_services.notifier.channel import Unavailable, Undeliverable
 from distribute_services.notifier.channels.webhook import WebhookChannel
 from notifier_kit import MESSAGE

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import aclosing
 
-from distribute.core.events import Event, Notified
-from distribute.core.specs import BatchSpec
+from distribute.core.log.events import Event, Notified
+from distribute.core.spec.specs import BatchSpec
 from distribute.nats.cluster import Cluster
 from distribute.ports import Only
 from distribute.testing import builders as make

@@ -15,9 +15,9 @@ import yaml
 import distribute
 import distribute_compute_config
 from distribute.api.keys import JobKeys, MetaKeys, SlurmKeys
-from distribute.config.jobs_file import ApptainerJob, CommandJob, Meta, PythonJob
 from distribute.config.loading import load
-from distribute.config.slurm_section import Slurm
+from distribute.config.sections.jobs_file import ApptainerJob, CommandJob, Meta, PythonJob
+from distribute.config.sections.slurm_section import Slurm
 
 SCRIPT = Path(__file__).with_name("users_script.py")
 FILES = ["solver.sif", "cases/mesh.h5", "here.dat", "cases/re100.json", "cases/re400.json"]

@@ -15,7 +15,7 @@ import distribute
 from config_kit import content_of
 from distribute.api.plan import BatchPlan
 from distribute.config.loading import LoadedBatch, load
-from distribute.core.specs import CommandJob, PythonJob, Resources
+from distribute.core.spec.specs import CommandJob, PythonJob, Resources
 
 
 @pytest.fixture(autouse=True)

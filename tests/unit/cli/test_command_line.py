@@ -273,7 +273,7 @@ def test_a_query_loads_neither_classes_of_events_nor_what_nats_needs_for_websock
     """Each of these takes a third of the time of `status`."""
     code = (
         "import sys, distribute.nats.cluster, distribute.client.queries, distribute.client.targets\n"
-        "print({'aiohttp', 'distribute.core.events', 'distribute.core.specs'} & set(sys.modules))"
+        "print({'aiohttp', 'distribute.core.log.events', 'distribute.core.spec.specs'} & set(sys.modules))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout == "set()\n"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from distribute.client.documents import BatchWithJobs
-from distribute.core.views import batch_view
+from distribute.core.views.views import batch_view
 from distribute.testing.builders import (
     assigned,
     batch,

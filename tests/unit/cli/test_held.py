@@ -7,7 +7,7 @@ from typing import cast
 
 from core_kit import Lab
 from distribute.client.documents import BatchDocument
-from distribute.core.views import batch_view, node_view, nodes_view
+from distribute.core.views.views import batch_view, node_view, nodes_view
 from distribute.testing import builders as make
 from distribute_cli.output import stories, tables
 from distribute_cli.output.course import Progress

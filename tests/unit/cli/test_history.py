@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from distribute.core.errors import InputError
-from distribute.core.events import Event
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Recorded
 from distribute.core.projections.history import BatchHistory, Told
-from distribute.core.recorded import Recorded
-from distribute.core.wording import Wording
+from distribute.core.telling.wording import Wording
 from distribute.core.words import few
 from distribute.testing import builders as make
 from distribute_cli.output.choice import make_output

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from core_kit import Lab
-from distribute.core.listing import batch_document
-from distribute.core.views import batch_view
+from distribute.core.telling.listing import batch_document
+from distribute.core.views.views import batch_view
 from distribute.testing import builders as make
 from distribute_cli.output import tables
 from distribute_cli.output.losses import everything, unfinished, whose

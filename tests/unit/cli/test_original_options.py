@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from distribute.config.matrix_account import load_matrix_account
+from distribute.config.settings.matrix_account import load_matrix_account
 from distribute.core.errors import InputError, Unreachable
 from distribute_cli.local.original_head import Head, OriginalOptions, head_as_written
 from distribute_cli.main import app

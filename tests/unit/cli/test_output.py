@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.text import Text
 
 from distribute.client.words import argument, printable
-from distribute.core.agenda import Agenda
-from distribute.core.state import State
-from distribute.core.views import batch_view, batches_view, nodes_view
+from distribute.core.scheduling.agenda import Agenda
+from distribute.core.state.state import State
+from distribute.core.views.views import batch_view, batches_view, nodes_view
 from distribute.testing.builders import (
     assigned,
     batch,

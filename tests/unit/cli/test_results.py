@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from distribute.client.pull.listing import LeftOut, Listing
-from distribute.core.manifest import Outside, OutsideFile
+from distribute.core.files.manifest import Outside, OutsideFile
 from distribute_cli.output.results import MOST_LINES, lacks_something, result_document, result_warnings
 
 

@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from typer.testing import CliRunner, Result
 
-from distribute.config.schema import Described, schema_of
+from distribute.config.described.schema import Described, schema_of
 from distribute_cli.main import app
 
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from distribute.client.collect.slurm_inputs import inputs_in
 from distribute.config.loading import load
 from distribute.core.errors import InputError
-from distribute.core.specs import BatchSpec
+from distribute.core.spec.specs import BatchSpec
 from distribute.inputs.sources import as_source, read_source
 from distribute_cli.main import app
 

@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 
 from distribute.client.documents import NodeStory
-from distribute.core.agenda import Agenda
-from distribute.core.beats import Beat
-from distribute.core.views import batch_view, node_view
+from distribute.core.log.beats import Beat
+from distribute.core.scheduling.agenda import Agenda
+from distribute.core.views.views import batch_view, node_view
 from distribute.testing import builders as make
 from distribute_cli.output import stories
 from distribute_cli.output.plain_output import JsonOutput, QuietOutput
@@ -251,7 +251,7 @@ def test_a_node_shows_for_how_long_its_owner_is_away_and_what_shows_that(
 
 
 def test_a_node_lists_a_limited_number_of_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("distribute.core.views.MOST_JOBS", 2)
+    monkeypatch.setattr("distribute.core.views.views.MOST_JOBS", 2)
     state = make.happen(make.joined(cpus=8), make.submitted(make.batch(5)))
     make.happen(*(make.assigned(f"job{n}") for n in range(1, 6)), state=state)
     view = node_view(Agenda(state, now=state.time), "ws1", None)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from distribute.core.recipe import Share, recipe_of
-from distribute.core.specs import CommandWork, Resources
+from distribute.core.spec.recipe import Share, recipe_of
+from distribute.core.spec.specs import CommandWork, Resources
 from distribute_cli.submitting.line import Line, describe
 from submit_kit import commands, refusal, submitted
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from distribute.core.specs import Resources
+from distribute.core.spec.specs import Resources
 from submit_kit import commands, files, refusal, submitted
 
 pytestmark = pytest.mark.usefixtures("folder_with_a_solver")

@@ -12,10 +12,10 @@ import pytest
 from jsonschema import Draft202012Validator
 from typer.testing import CliRunner, Result
 
+from distribute.config.described.schema import schema_of, schema_text
 from distribute.config.loading import load
-from distribute.config.schema import schema_of, schema_text
 from distribute.core.ids import BatchId
-from distribute.core.specs import Resources
+from distribute.core.spec.specs import Resources
 from distribute_cli.commands.template import FILES, TEMPLATES, Kind
 from distribute_cli.main import app
 from distribute_cli.schema_line import SCHEMA_FILE

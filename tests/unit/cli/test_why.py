@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from distribute.core.explaining.waits_for import WaitsFor
 from distribute.core.projections.ledger import Phase
-from distribute.core.waits_for import WaitsFor
 from distribute_cli.output.plain_output import JsonOutput, QuietOutput
 from distribute_cli.output.why import PHASES, why
 from distribute_cli.output.words import WAITS

@@ -9,9 +9,9 @@ import pytest
 
 from client_kit import MemoryCluster, NobodyAnswers, SchedulerAnswers
 from distribute.client.batch_log import BatchReader, read_standing
+from distribute.core.log.recorded import Recorded
 from distribute.core.projections.course import Course
 from distribute.core.projections.story import BatchStory
-from distribute.core.recorded import Recorded
 from distribute.testing import builders as make
 
 SPEC = make.batch(1)

@@ -19,9 +19,9 @@ from distribute.client.build_logs import (
     read_builds,
 )
 from distribute.core.errors import Refused
-from distribute.core.events import BuildFinished
+from distribute.core.files.manifest import StoredFile, build_output_name
 from distribute.core.ids import BuildId
-from distribute.core.manifest import StoredFile, build_output_name
+from distribute.core.log.events import BuildFinished
 from distribute.testing import builders as make
 
 SPEC = make.batch(1, build="make")

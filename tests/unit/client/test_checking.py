@@ -11,8 +11,8 @@ import pytest
 from distribute.client.about import ChannelAbout, own_version, serving_about
 from distribute.client.checking import Finding, check
 from distribute.client.queries import Queries
-from distribute.core.events import Event
-from distribute.core.recorded import Guard, guard_scope
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Guard, guard_scope
 from distribute.memory.cluster import MemoryCluster
 from distribute.memory.store import FileStore
 from distribute.testing import builders as make

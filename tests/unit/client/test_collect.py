@@ -17,14 +17,14 @@ from distribute.client.collect.archive import Collection, collect
 from distribute.client.collect.run import Built, Ended, Left, Run
 from distribute.client.person import Person
 from distribute.codec import encode
-from distribute.core import events as ev
 from distribute.core.errors import LogReplaced, Refused, StorageFull
-from distribute.core.events import Event
-from distribute.core.fold import apply
+from distribute.core.files.manifest import StoredObject
+from distribute.core.folding.fold import apply
 from distribute.core.ids import BatchId
-from distribute.core.manifest import StoredObject
-from distribute.core.recorded import Guard
-from distribute.core.state import BatchState, State, Status
+from distribute.core.log import events as ev
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Guard
+from distribute.core.state.state import BatchState, State, Status
 from distribute.memory.log import MemoryLog
 from distribute.memory.store import FileStore
 from distribute.stored_events import StoredEvents

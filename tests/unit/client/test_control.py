@@ -18,9 +18,9 @@ from distribute.client.saying import say_of_batch
 from distribute.client.seen import Seen
 from distribute.client.submit import refuse_if_taken, submit
 from distribute.core.errors import Refused, UnknownName
-from distribute.core.events import Event
 from distribute.core.ids import BatchId, JobId
-from distribute.core.recorded import Guard
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Guard
 from distribute.testing import builders as make
 
 SPEC = make.batch(1)

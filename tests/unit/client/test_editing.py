@@ -11,10 +11,10 @@ from client_kit import JANE, WITH_AND_WITHOUT_SCHEDULER, MemoryCluster
 from distribute.client.editing import Changes, edit
 from distribute.client.moving import move
 from distribute.client.queries import Queries
-from distribute.core.change_events import MAX_EDITED
 from distribute.core.errors import InputError, Refused
 from distribute.core.ids import BatchId, JobId
-from distribute.core.specs import MAX_NEEDS, Resources
+from distribute.core.log.change_events import MAX_EDITED
+from distribute.core.spec.specs import MAX_NEEDS, Resources
 from distribute.testing import builders as make
 
 SPEC = make.batch(3)

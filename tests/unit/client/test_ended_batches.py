@@ -16,8 +16,8 @@ from distribute.client.logs import JobOutput, job_output
 from distribute.client.standing import ask_standing
 from distribute.client.submit import submit
 from distribute.core.errors import Refused
+from distribute.core.files.manifest import Outputs, StoredFile
 from distribute.core.ids import JobId
-from distribute.core.manifest import Outputs, StoredFile
 from distribute.memory.log import MemoryLog
 from distribute.testing import builders as make
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from distribute.client.pull.fetching import RESUMED_FROM_BYTES, Pulled, fetch
 from distribute.client.pull.listing import Listing, StoredContent, WantedFile
-from distribute.core.manifest import StoredObject
+from distribute.core.files.manifest import StoredObject
 from distribute.memory.store import FileStore
 
 NAME = "jane/sweep/job/1/0"

@@ -9,7 +9,7 @@ import pytest
 from client_kit import MemoryCluster
 from distribute.client.queries import Queries
 from distribute.client.submit import check
-from distribute.core.specs import Resources
+from distribute.core.spec.specs import Resources
 from distribute.testing import builders as make
 
 GIB = 1 << 30

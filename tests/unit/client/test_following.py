@@ -16,7 +16,7 @@ from distribute.client.pull.fetching import Pulled, fetch
 from distribute.client.pull.filters import Filter
 from distribute.client.pull.following import Turn, archive_changes, follow_results
 from distribute.client.pull.listing import Known, Listing, list_results
-from distribute.core.manifest import StoredFile
+from distribute.core.files.manifest import StoredFile
 from distribute.testing import builders as make
 
 SPEC = make.batch(2)

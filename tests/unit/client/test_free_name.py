@@ -11,7 +11,7 @@ from client_kit import JANE, MemoryCluster
 from distribute.client.free_name import under_free_name
 from distribute.client.queries import Queries
 from distribute.client.submit import submit
-from distribute.core.specs import BatchSpec
+from distribute.core.spec.specs import BatchSpec
 from distribute.testing import builders as make
 
 SPEC = make.batch([make.job("a")])

@@ -14,9 +14,9 @@ from distribute.client.event_stream import check_types, last_before, stream
 from distribute.client.history import batch_history, job_history, node_history, told_document
 from distribute.codec import decode, encode
 from distribute.core.errors import InputError, UnknownName
-from distribute.core.events import EVENT, Event
 from distribute.core.ids import AttemptId, BatchId, JobId
-from distribute.core.recorded import Guard
+from distribute.core.log.events import EVENT, Event
+from distribute.core.log.recorded import Guard
 from distribute.memory.log import MemoryLog
 from distribute.ports import Raw
 from distribute.saved.writing import save

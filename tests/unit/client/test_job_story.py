@@ -11,10 +11,11 @@ from client_kit import WITH_AND_WITHOUT_SCHEDULER, MemoryCluster
 from distribute.client.job_story import read_story
 from distribute.client.queries import Queries
 from distribute.core.errors import UnknownName
-from distribute.core.git_commit import GitCommit
+from distribute.core.files.manifest import Manifest, Outputs, Outside, OutsideFile
+from distribute.core.folding.work import marked
 from distribute.core.ids import AttemptId, JobId
-from distribute.core.manifest import Manifest, Outputs, Outside, OutsideFile
-from distribute.core.specs import (
+from distribute.core.spec.git_commit import GitCommit
+from distribute.core.spec.specs import (
     CommandJob,
     CommandWork,
     InputFile,
@@ -24,7 +25,6 @@ from distribute.core.specs import (
     Resources,
     SignalBefore,
 )
-from distribute.core.work import marked
 from distribute.testing import builders as make
 
 JOBS = (

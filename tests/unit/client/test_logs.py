@@ -12,9 +12,9 @@ import pytest
 from client_kit import WITH_AND_WITHOUT_SCHEDULER, MemoryCluster, left
 from distribute.client.logs import JobOutput, job_output
 from distribute.core.errors import IntegrityError, Refused
+from distribute.core.files.manifest import Outputs, Outside, OutsideFile, StoredFile
+from distribute.core.folding.work import marked
 from distribute.core.ids import JobId
-from distribute.core.manifest import Outputs, Outside, OutsideFile, StoredFile
-from distribute.core.work import marked
 from distribute.testing import builders as make
 
 SPEC = make.batch(1, build="make")

@@ -13,9 +13,9 @@ from distribute.client.follow import follow_to_end
 from distribute.client.logs import job_output
 from distribute.client.pausing import Request, answer_of, next_change
 from distribute.client.pull.following import archive_changes
-from distribute.core.events import Event
 from distribute.core.ids import BuildId, JobId
-from distribute.core.recorded import Guard
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Guard
 from distribute.ports import Cluster
 from distribute.sim.cluster import Hub
 from distribute.sim.network import Weather

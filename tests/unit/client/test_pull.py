@@ -17,10 +17,10 @@ from distribute.client.pull.filters import Filter
 from distribute.client.pull.listing import Listing, list_results
 from distribute.client.pull.local_batch import OWN_NAMES
 from distribute.core.errors import InputError
-from distribute.core.events import Finished
-from distribute.core.manifest import Outputs, StoredFile, StoredLink, build_output_name
+from distribute.core.files.manifest import Outputs, StoredFile, StoredLink, build_output_name
+from distribute.core.log.events import Finished
+from distribute.core.log.recorded import Recorded
 from distribute.core.projections.results import BatchResults
-from distribute.core.recorded import Recorded
 from distribute.testing import builders as make
 
 CONTENT = b"what the job left"

@@ -14,9 +14,9 @@ from distribute.client import standing
 from distribute.client.queries import Queries
 from distribute.client.replacing import Replacement
 from distribute.core.errors import Refused
-from distribute.core.events import Event, Held, KillRequested, Submitted
-from distribute.core.specs import BatchSpec
-from distribute.core.work import Comparison
+from distribute.core.folding.work import Comparison
+from distribute.core.log.events import Event, Held, KillRequested, Submitted
+from distribute.core.spec.specs import BatchSpec
 from distribute.testing import builders as make
 
 LATE = datetime(2100, 1, 1, tzinfo=UTC)

@@ -14,13 +14,14 @@ from distribute.client.replaying import PastQueries, state_at
 from distribute.client.submitted import read_batch
 from distribute.client.verifying import REST, verify
 from distribute.client.words import local_time
-from distribute.core import accounts, verification
+from distribute.core.checking import verification
 from distribute.core.errors import InputError, IntegrityError, Refused
-from distribute.core.fold import apply
-from distribute.core.git_commit import GitCommit
+from distribute.core.folding import accounts
+from distribute.core.folding.fold import apply
 from distribute.core.ids import BatchId
-from distribute.core.specs import InputFolder
-from distribute.core.state import State
+from distribute.core.spec.git_commit import GitCommit
+from distribute.core.spec.specs import InputFolder
+from distribute.core.state.state import State
 from distribute.memory.queries import MemoryQueries
 from distribute.ports import Only
 from distribute.saved.log import SavedCluster

@@ -20,8 +20,8 @@ from distribute.client.pull.listing import Listing, list_results
 from distribute.client.pull.target_folder import shown
 from distribute.client.results import outputs_listed, read_results
 from distribute.core.errors import LogReplaced
-from distribute.core.events import Event
-from distribute.core.manifest import Outputs, StoredFile
+from distribute.core.files.manifest import Outputs, StoredFile
+from distribute.core.log.events import Event
 from distribute.testing import builders as make
 
 SPEC = make.batch(6, retries=1)

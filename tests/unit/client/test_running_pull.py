@@ -21,7 +21,7 @@ from distribute.client.running_files import list_files
 from distribute.client.visiting import Visit, find_running
 from distribute.core.errors import InputError, Refused
 from distribute.core.ids import JobId
-from distribute.core.visits import CHUNK_BYTES, FILES, FilesFound, Got, Piece, path_bytes, path_text
+from distribute.core.spec.visits import CHUNK_BYTES, FILES, FilesFound, Got, Piece, path_bytes, path_text
 from distribute.memory.queries import MemoryQueries
 from distribute_services.node_runner.disk.job_folder import JobFolder, listed, read_pieces
 from distribute_services.node_runner.work.visits import Answers

@@ -16,8 +16,8 @@ from distribute.client.seen import ACTS as KINDS
 from distribute.client.seen import Seen, standing_of
 from distribute.client.submit import submit
 from distribute.core.errors import Refused
-from distribute.core.events import Event
-from distribute.core.recorded import Guard
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Guard
 from distribute.testing import builders as make
 
 SPEC = make.batch(1)

@@ -13,7 +13,7 @@ import pytest
 from distribute.client.collect.run import Built, Ended, Left, Run
 from distribute.client.collect.slurm_folder import read_slurm_folder
 from distribute.core.errors import InputError
-from distribute.core.specs import InputFile
+from distribute.core.spec.specs import InputFile
 from distribute.testing import builders as make
 from ran_kit import RanFolder
 

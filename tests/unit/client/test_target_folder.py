@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from distribute.client.pull.target_folder import TargetFolder, safe_parts
 from distribute.core.errors import InputError, IntegrityError
-from distribute.core.manifest import StoredFile, StoredLink
+from distribute.core.files.manifest import StoredFile, StoredLink
 
 
 def stored(

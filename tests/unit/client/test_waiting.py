@@ -10,11 +10,11 @@ import pytest
 from client_kit import JANE, MemoryCluster
 from distribute.client.queries import Queries
 from distribute.client.waiting import with_after
-from distribute.config.after import AfterRef
+from distribute.config.sections.after import AfterRef
 from distribute.core.errors import Refused
-from distribute.core.events import Event, Submitted
 from distribute.core.ids import JobId
-from distribute.core.specs import After, BatchSpec
+from distribute.core.log.events import Event, Submitted
+from distribute.core.spec.specs import After, BatchSpec
 from distribute.testing import builders as make
 
 FIRST = make.batch([make.job("a")], batch="first")

@@ -15,7 +15,7 @@ from distribute.client.replaying import PastQueries
 from distribute.client.why import read_why
 from distribute.core.errors import UnknownName
 from distribute.core.ids import JobId
-from distribute.core.specs import After
+from distribute.core.spec.specs import After
 from distribute.saved.writing import save
 from distribute.testing import builders as make
 from saved_kit import HEADER, CountedCluster

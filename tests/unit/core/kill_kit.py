@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from core_kit import Lab, told
-from distribute.core.events import Event
 from distribute.core.ids import BatchId
-from distribute.core.views import batch_view
+from distribute.core.log.events import Event
+from distribute.core.views.views import batch_view
 from distribute.testing import builders as make
 
 SWEEP = BatchId("lab", "sweep")

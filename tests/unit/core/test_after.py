@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from core_kit import Lab, of, told
-from distribute.core.explain import explain
+from distribute.core.explaining.explain import explain
 from distribute.core.ids import BatchId
-from distribute.core.listing import batch_document
-from distribute.core.specs import After, When
-from distribute.core.usage import OVERDUE_S
+from distribute.core.spec.specs import After, When
+from distribute.core.state.usage import OVERDUE_S
+from distribute.core.telling.listing import batch_document
 from distribute.snapshot import digest, dump, load
 from distribute.testing import builders as make
 

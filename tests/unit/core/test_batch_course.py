@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from distribute.core.events import Event
+from distribute.core.log.events import Event
 from distribute.core.projections.course import Course
 from distribute.core.projections.story import BatchStory
 from distribute.testing.builders import (

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core_kit import Lab, told
-from distribute.core.events import Event
-from distribute.core.liveness import paused_s, ran_s, run_s
-from distribute.core.matching import Obstacle
+from distribute.core.log.events import Event
+from distribute.core.scheduling.liveness import paused_s, ran_s, run_s
+from distribute.core.scheduling.matching import Obstacle
 from distribute.testing import builders as make
 
 HOURS = 3600.0

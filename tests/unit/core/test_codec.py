@@ -21,9 +21,9 @@ from distribute.codec import (
     encode,
     encode_beat,
 )
-from distribute.core.beats import Beat
 from distribute.core.errors import InputError, UnreadableEvent
 from distribute.core.ids import AttemptId
+from distribute.core.log.beats import Beat
 from distribute.testing import builders as make
 
 CLAIMED = encode(make.claimed())

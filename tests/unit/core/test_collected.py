@@ -8,20 +8,20 @@ from typing import Any
 import pytest
 
 from core_kit import Lab, status_of
-from distribute.core import events as ev
-from distribute.core import fold_batch
-from distribute.core.batch_record import changing_pieces, fixed_pieces, load_packed, loading, seal
-from distribute.core.events import Assigned, Event
-from distribute.core.explain import explain
+from distribute.core.explaining.explain import explain
+from distribute.core.folding import fold_batch
 from distribute.core.ids import BatchId, JobId
-from distribute.core.listing import batch_document
-from distribute.core.packing import packed_as
+from distribute.core.log import events as ev
+from distribute.core.log.events import Assigned, Event
+from distribute.core.log.recorded import Recorded
 from distribute.core.projections.attempts import JobAttempts
 from distribute.core.projections.results import BatchResults, result_seqs
-from distribute.core.recorded import Recorded
 from distribute.core.slices import at_once
-from distribute.core.state import State, Status
-from distribute.core.views import batch_view
+from distribute.core.state.batch_record import changing_pieces, fixed_pieces, load_packed, loading, seal
+from distribute.core.state.packing import packed_as
+from distribute.core.state.state import State, Status
+from distribute.core.telling.listing import batch_document
+from distribute.core.views.views import batch_view
 from distribute.testing import builders as make
 
 SWEEP = BatchId("lab", "sweep")

@@ -7,18 +7,18 @@ from typing import Any
 import pytest
 
 from core_kit import Lab
+from distribute.core.checking.invariants import check
 from distribute.core.errors import LogReplaced
-from distribute.core.events import Event
-from distribute.core.fold import apply
-from distribute.core.invariants import check
-from distribute.core.liveness import Lease
+from distribute.core.folding.fold import apply
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Recorded, guard_scope
 from distribute.core.projections.course import Course
 from distribute.core.projections.story import BatchStory
-from distribute.core.recorded import Recorded, guard_scope
+from distribute.core.scheduling.liveness import Lease
 from distribute.core.slices import at_once
-from distribute.core.specs import After
-from distribute.core.state import State
-from distribute.core.views import Compacted, batch_view, batches_view, standing_view, whole_batch
+from distribute.core.spec.specs import After
+from distribute.core.state.state import State
+from distribute.core.views.views import Compacted, batch_view, batches_view, standing_view, whole_batch
 from distribute.snapshot import digest, dump, load
 from distribute.testing import builders as make
 from distribute_services.scheduler.logic import Scheduler

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from core_kit import Lab, of
-from distribute.core import events as ev
-from distribute.core.events import Event
-from distribute.core.specs import Resources
-from distribute.core.state import Status
+from distribute.core.log import events as ev
+from distribute.core.log.events import Event
+from distribute.core.spec.specs import Resources
+from distribute.core.state.state import Status
 from distribute.testing import builders as make
 from distribute.testing.builders import GIB
 

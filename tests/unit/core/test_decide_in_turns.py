@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from core_kit import Lab
-from distribute.core import events as ev
-from distribute.core.decide import decide
-from distribute.core.specs import Resources
+from distribute.core.log import events as ev
+from distribute.core.scheduling.decide import decide
+from distribute.core.spec.specs import Resources
 from distribute.testing import builders as make
 
 

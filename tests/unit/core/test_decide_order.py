@@ -1,8 +1,8 @@
 """The order of jobs: priority, then fair share, then submission."""
 
 from core_kit import Lab, of
-from distribute.core import events as ev
-from distribute.core.specs import Resources
+from distribute.core.log import events as ev
+from distribute.core.spec.specs import Resources
 from distribute.testing import builders as make
 
 DAY_S = 24 * 3600.0

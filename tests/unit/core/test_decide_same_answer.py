@@ -7,16 +7,16 @@ from pathlib import Path
 
 import core_kit
 from core_kit import Lab
-from distribute.core.agenda import Agenda
-from distribute.core.decide import decide
-from distribute.core.specs import Resources
+from distribute.core.scheduling.agenda import Agenda
+from distribute.core.scheduling.decide import decide
+from distribute.core.spec.specs import Resources
 from distribute.snapshot import dump, load
 from distribute.testing import builders as make
 
 DAY = """
 import random
 from core_kit import Lab, of
-from distribute.core.specs import Resources
+from distribute.core.spec.specs import Resources
 from distribute.testing import builders as make
 
 chance = random.Random(7)

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from core_kit import Lab, told
-from distribute.core import events as ev
-from distribute.core.decide import BUILD_FAILED
-from distribute.core.events import Event
-from distribute.core.specs import Resources
-from distribute.core.state import Status
+from distribute.core.log import events as ev
+from distribute.core.log.events import Event
+from distribute.core.scheduling.decide import BUILD_FAILED
+from distribute.core.spec.specs import Resources
+from distribute.core.state.state import Status
 from distribute.testing import builders as make
 
 

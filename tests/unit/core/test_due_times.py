@@ -7,15 +7,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from core_kit import Lab
-from distribute.core.agenda import Agenda
-from distribute.core.decide import decide
-from distribute.core.due import DueTimes
-from distribute.core.events import Event
-from distribute.core.explain import explain
+from distribute.core.explaining.explain import explain
 from distribute.core.ids import BatchId
-from distribute.core.matching import Obstacle
-from distribute.core.state import JobKey
-from distribute.core.views import nodes_view
+from distribute.core.log.events import Event
+from distribute.core.scheduling.agenda import Agenda
+from distribute.core.scheduling.decide import decide
+from distribute.core.scheduling.due import DueTimes
+from distribute.core.scheduling.matching import Obstacle
+from distribute.core.state.state import JobKey
+from distribute.core.views.views import nodes_view
 from distribute.snapshot import dump, load
 from distribute.testing import builders as make
 

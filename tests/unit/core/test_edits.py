@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from core_kit import Lab, told
-from distribute.core import events as ev
-from distribute.core.edits import edit_in_words
-from distribute.core.specs import GpuKind, Resources
-from distribute.core.state import Group, Shape, Status
+from distribute.core.folding.edits import edit_in_words
+from distribute.core.log import events as ev
+from distribute.core.spec.specs import GpuKind, Resources
+from distribute.core.state.state import Group, Shape, Status
 from distribute.testing import builders as make
 
 NONE: frozenset[str] = frozenset()

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from core_kit import Lab, of
-from distribute.core import events as ev
-from distribute.core.events import Event
-from distribute.core.explain import Verdict, explain, obstacle_at
+from distribute.core.explaining.explain import Verdict, explain, obstacle_at
 from distribute.core.ids import BatchId
-from distribute.core.matching import Obstacle
-from distribute.core.specs import Resources
+from distribute.core.log import events as ev
+from distribute.core.log.events import Event
+from distribute.core.scheduling.matching import Obstacle
+from distribute.core.spec.specs import Resources
 from distribute.testing import builders as make
 from distribute.testing.builders import GIB
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from core_kit import status_of
-from distribute.core.grouping import needs
 from distribute.core.ids import BatchId
-from distribute.core.specs import Resources
-from distribute.core.state import Group, Shape, State, Status, rows_of
+from distribute.core.spec.specs import Resources
+from distribute.core.state.grouping import needs
+from distribute.core.state.state import Group, Shape, State, Status, rows_of
 from distribute.testing import builders as make
 
 SWEEP = BatchId("lab", "sweep")

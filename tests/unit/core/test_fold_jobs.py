@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 
 from core_kit import status_of
-from distribute.core import events as ev
-from distribute.core import fold_job
-from distribute.core.accounts import MAX_FAST_FAILURES
-from distribute.core.events import Event
-from distribute.core.fold import apply
+from distribute.core.folding import fold_job
+from distribute.core.folding.accounts import MAX_FAST_FAILURES
+from distribute.core.folding.fold import apply
 from distribute.core.ids import BatchId
-from distribute.core.recorded import Recorded
-from distribute.core.state import JobKey, State, Status, Unarchived
-from distribute.core.usage import HALF_LIFE_S, decayed, share
-from distribute.core.views import batch_view
+from distribute.core.log import events as ev
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Recorded
+from distribute.core.state.state import JobKey, State, Status, Unarchived
+from distribute.core.state.usage import HALF_LIFE_S, decayed, share
+from distribute.core.views.views import batch_view
 from distribute.testing import builders as make
 
 SWEEP = BatchId("lab", "sweep")

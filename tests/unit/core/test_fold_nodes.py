@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from distribute.core import fold_batch
-from distribute.core.events import Event
+from distribute.core.folding import fold_batch
 from distribute.core.ids import BatchId
-from distribute.core.state import MAX_BUILDS_QUOTED, Building, JobKey, NodeState, State
-from distribute.core.views import batches_view
+from distribute.core.log.events import Event
+from distribute.core.state.state import MAX_BUILDS_QUOTED, Building, JobKey, NodeState, State
+from distribute.core.views.views import batches_view
 from distribute.testing import builders as make
 
 SWEEP = BatchId("lab", "sweep")

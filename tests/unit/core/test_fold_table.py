@@ -6,12 +6,12 @@ import pytest
 
 from compat.documents import EVENTS_PAGE, transitions_as_text
 from core_kit import status_of
-from distribute.core import events as ev
-from distribute.core.events import Event
-from distribute.core.fold import apply
-from distribute.core.manifest import Outputs
-from distribute.core.state import State, Status
-from distribute.core.transitions import JOB_TRANSITIONS
+from distribute.core.files.manifest import Outputs
+from distribute.core.folding.fold import apply
+from distribute.core.log import events as ev
+from distribute.core.log.events import Event
+from distribute.core.state.state import State, Status
+from distribute.core.state.transitions import JOB_TRANSITIONS
 from distribute.testing import builders as make
 
 WITH_RETRY = make.batch(2, retries=1)

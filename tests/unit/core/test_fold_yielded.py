@@ -3,10 +3,10 @@
 from typing import Any
 
 from core_kit import status_of
+from distribute.core.files.manifest import Outputs
 from distribute.core.ids import BatchId
-from distribute.core.manifest import Outputs
 from distribute.core.projections.results import result_seqs
-from distribute.core.state import State, Status
+from distribute.core.state.state import State, Status
 from distribute.testing import builders as make
 
 SWEEP = BatchId("lab", "sweep")

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from distribute.core.folder_listing import Entry, ListedFolder, ListedObject, Listing, ListingHead, line_of
-from distribute.core.manifest import StoredFile, StoredLink
+from distribute.core.files.folder_listing import (
+    Entry,
+    ListedFolder,
+    ListedObject,
+    Listing,
+    ListingHead,
+    line_of,
+)
+from distribute.core.files.manifest import StoredFile, StoredLink
 
 OBJECT = ListedObject(sha256="0" * 64, size_bytes=10)
 

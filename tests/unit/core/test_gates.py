@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 
 from core_kit import Lab, of, told
-from distribute.core import events as ev
-from distribute.core.decide import decide
-from distribute.core.explain import explain
-from distribute.core.listing import batch_document
-from distribute.core.manifest import Outputs
-from distribute.core.recorded import Append
-from distribute.core.specs import Resources
-from distribute.core.state import Status
-from distribute.core.usage import OVERDUE_S
-from distribute.core.views import batch_view
+from distribute.core.explaining.explain import explain
+from distribute.core.files.manifest import Outputs
+from distribute.core.log import events as ev
+from distribute.core.log.recorded import Append
+from distribute.core.scheduling.decide import decide
+from distribute.core.spec.specs import Resources
+from distribute.core.state.state import Status
+from distribute.core.state.usage import OVERDUE_S
+from distribute.core.telling.listing import batch_document
+from distribute.core.views.views import batch_view
 from distribute.testing import builders as make
 
 

@@ -7,14 +7,14 @@ import time
 import pytest
 
 from core_kit import Lab
-from distribute.core import events as ev
-from distribute.core.explain import explain
-from distribute.core.gpu_kind import GpuKind, check_model, gpus_in_words, suitable
-from distribute.core.gpu_work import keeps_from
-from distribute.core.matching import NOTHING_HELD, Held, grant, lack, never
-from distribute.core.specs import GpuKind as Asked
-from distribute.core.specs import Resources
-from distribute.core.state import NodeState, Shape
+from distribute.core.explaining.explain import explain
+from distribute.core.log import events as ev
+from distribute.core.scheduling.gpu_work import keeps_from
+from distribute.core.scheduling.matching import NOTHING_HELD, Held, grant, lack, never
+from distribute.core.spec.gpu_kind import GpuKind, check_model, gpus_in_words, suitable
+from distribute.core.spec.specs import GpuKind as Asked
+from distribute.core.spec.specs import Resources
+from distribute.core.state.state import NodeState, Shape
 from distribute.testing import builders as make
 
 GIB = 1 << 30

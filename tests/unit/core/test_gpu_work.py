@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 
 from core_kit import Lab, of
-from distribute.core import events as ev
-from distribute.core.explain import explain
-from distribute.core.matching import Obstacle
-from distribute.core.specs import Resources
+from distribute.core.explaining.explain import explain
+from distribute.core.log import events as ev
+from distribute.core.scheduling.matching import Obstacle
+from distribute.core.spec.specs import Resources
 from distribute.testing import builders as make
 from distribute.testing.builders import GIB
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 
-from distribute.core.events import Event
+from distribute.core.folding.work import marked
 from distribute.core.ids import JobId
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Recorded
 from distribute.core.projections.bursts import FEW, Bursts, Line
 from distribute.core.projections.history import BatchHistory, JobHistory, NodeHistory, Told
-from distribute.core.recorded import Recorded
-from distribute.core.wording import Wording
-from distribute.core.work import marked
+from distribute.core.telling.wording import Wording
 from distribute.testing import builders as make
 
 SPEC = make.batch(2)

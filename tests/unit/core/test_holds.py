@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from core_kit import Lab, told
-from distribute.core.explain import explain
-from distribute.core.listing import batch_document
+from distribute.core.explaining.explain import explain
 from distribute.core.projections.course import Course
 from distribute.core.slices import at_once
-from distribute.core.state import Status
-from distribute.core.usage import OVERDUE_S
-from distribute.core.why_view import why_view
+from distribute.core.state.state import Status
+from distribute.core.state.usage import OVERDUE_S
+from distribute.core.telling.listing import batch_document
+from distribute.core.views.why_view import why_view
 from distribute.core.words import rfc3339
 from distribute.snapshot import digest, dump, load
 from distribute.testing import builders as make

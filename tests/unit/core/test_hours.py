@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from distribute.core.hours import LocalTime, parse_hours
+from distribute.core.spec.hours import LocalTime, parse_hours
 
 MONDAY = datetime(2030, 1, 7)  # noqa: DTZ001 - times of a clock on the wall
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from core_kit import Lab, told
-from distribute.core import events as ev
-from distribute.core.events import Event
-from distribute.core.liveness import Lease
-from distribute.core.state import Status
+from distribute.core.log import events as ev
+from distribute.core.log.events import Event
+from distribute.core.scheduling.liveness import Lease
+from distribute.core.state.state import Status
 from distribute.testing import builders as make
 from unit.core.kill_kit import BY_KILL, decided, job, killed
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from core_kit import Lab, status_of
-from distribute.core import events as ev
-from distribute.core.explain import explain
-from distribute.core.listing import batch_document
+from distribute.core.explaining.explain import explain
+from distribute.core.log import events as ev
 from distribute.core.projections.results import result_seqs
-from distribute.core.state import Status
+from distribute.core.state.state import Status
+from distribute.core.telling.listing import batch_document
 from distribute.testing import builders as make
 from unit.core.kill_kit import BY_KILL, SWEEP, decided, job, killed, running
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core_kit import Lab, told
-from distribute.core.state import Status
+from distribute.core.state.state import Status
 from distribute.testing import builders as make
 
 

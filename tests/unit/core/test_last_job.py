@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from core_kit import Lab, told
-from distribute.core import events as ev
-from distribute.core.explain import explain
+from distribute.core.explaining.explain import explain
 from distribute.core.ids import Under
-from distribute.core.recorded import guard_scope
-from distribute.core.specs import Resources
-from distribute.core.state import Status
+from distribute.core.log import events as ev
+from distribute.core.log.recorded import guard_scope
+from distribute.core.spec.specs import Resources
+from distribute.core.state.state import Status
 from distribute.testing import builders as make
 
 

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distribute.codec import decode, encode
-from distribute.core import events as ev
-from distribute.core.event_base import EARLIEST, LATEST
-from distribute.core.fold import apply
+from distribute.core.folding.fold import apply
+from distribute.core.folding.outcomes import lag_s
 from distribute.core.ids import BatchId, JobId
-from distribute.core.outcomes import lag_s
+from distribute.core.log import events as ev
+from distribute.core.log.event_base import EARLIEST, LATEST
+from distribute.core.log.recorded import Recorded
 from distribute.core.projections.attempts import JobAttempts
-from distribute.core.recorded import Recorded
-from distribute.core.state import State
+from distribute.core.state.state import State
 from distribute.testing import builders as make
 
 SWEEP = BatchId("lab", "sweep")

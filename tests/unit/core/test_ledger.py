@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from distribute.core.events import Event
+from distribute.core.files.manifest import Outputs
 from distribute.core.ids import JobId
-from distribute.core.manifest import Outputs
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Recorded
 from distribute.core.projections.ledger import JobLedger, Ledger
-from distribute.core.recorded import Recorded
-from distribute.core.specs import After
+from distribute.core.spec.specs import After
 from distribute.core.words import rfc3339
 from distribute.testing import builders as make
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from core_kit import Lab
-from distribute.core import fold_node
-from distribute.core.agenda import Agenda
-from distribute.core.events import Event
-from distribute.core.views import match_view, node_view, nodes_view
+from distribute.core.folding import fold_node
+from distribute.core.log.events import Event
+from distribute.core.scheduling.agenda import Agenda
+from distribute.core.views.views import match_view, node_view, nodes_view
 from distribute.snapshot import dump, load
 from distribute.testing import builders as make
 

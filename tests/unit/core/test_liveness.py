@@ -4,8 +4,8 @@ import pytest
 
 from core_kit import Lab
 from distribute.core.ids import AttemptId, BatchId
-from distribute.core.liveness import ABSENT_AFTER_S, CLAIM_WITHIN_S, MAX_GAP_S, Lease, Liveness
-from distribute.core.state import JobKey, NodeState
+from distribute.core.scheduling.liveness import ABSENT_AFTER_S, CLAIM_WITHIN_S, MAX_GAP_S, Lease, Liveness
+from distribute.core.state.state import JobKey, NodeState
 from distribute.testing import builders as make
 
 NODE = make.happen(make.joined()).nodes["ws1"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distribute.core.log_clock import LogClock
+from distribute.core.log.log_clock import LogClock
 
 OFFSETS = st.floats(-1e8, 1e8)
 DELAYS = st.floats(0, 1000)

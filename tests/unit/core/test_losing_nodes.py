@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from core_kit import Lab, of, told
-from distribute.core import events as ev
-from distribute.core.decide import decide
 from distribute.core.ids import AttemptId
-from distribute.core.liveness import Lease
-from distribute.core.state import Status
+from distribute.core.log import events as ev
+from distribute.core.scheduling.decide import decide
+from distribute.core.scheduling.liveness import Lease
+from distribute.core.state.state import Status
 from distribute.testing import builders as make
 
 

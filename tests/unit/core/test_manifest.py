@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distribute.core.ids import MAX_AUTHOR_BYTES
-from distribute.core.manifest import (
+from distribute.core.files.manifest import (
     StoredFile,
     StoredFolder,
     StoredLink,
@@ -18,6 +17,7 @@ from distribute.core.manifest import (
     is_build_output_name,
     link_stays_inside,
 )
+from distribute.core.ids import MAX_AUTHOR_BYTES
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from core_kit import Lab
-from distribute.core.specs import Resources
-from distribute.core.views import match_view
+from distribute.core.spec.specs import Resources
+from distribute.core.views.views import match_view
 from distribute.testing import builders as make
 
 

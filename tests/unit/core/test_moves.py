@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from core_kit import Lab, of, told
-from distribute.core import events as ev
-from distribute.core.explain import explain
-from distribute.core.manifest import Outputs
-from distribute.core.matching import Obstacle
-from distribute.core.specs import Resources
-from distribute.core.state import Status
-from distribute.core.usage import OVERDUE_S
+from distribute.core.explaining.explain import explain
+from distribute.core.files.manifest import Outputs
+from distribute.core.log import events as ev
+from distribute.core.scheduling.matching import Obstacle
+from distribute.core.spec.specs import Resources
+from distribute.core.state.state import Status
+from distribute.core.state.usage import OVERDUE_S
 from distribute.testing import builders as make
 
 WHOLE = make.batch(1, resources=None)

@@ -3,8 +3,8 @@
 import pytest
 
 from core_kit import Lab, told
-from distribute.core.events import Event
 from distribute.core.ids import BatchId, BuildId, JobId, NodeId
+from distribute.core.log.events import Event
 from distribute.testing import builders as make
 
 NAME = "ws1"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from core_kit import Lab
-from distribute.core import events as ev
-from distribute.core.events import Event
+from distribute.core.log import events as ev
+from distribute.core.log.events import Event
 from distribute.testing import builders as make
 
 SPEC = make.batch(2, retries=1)

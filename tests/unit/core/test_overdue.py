@@ -6,11 +6,11 @@ import random
 import pytest
 
 from core_kit import Lab, of
-from distribute.core import events as ev
-from distribute.core.explain import explain
+from distribute.core.explaining.explain import explain
 from distribute.core.ids import JobId
-from distribute.core.specs import Resources
-from distribute.core.usage import OVERDUE_S
+from distribute.core.log import events as ev
+from distribute.core.spec.specs import Resources
+from distribute.core.state.usage import OVERDUE_S
 from distribute.testing import builders as make
 
 ONE = Resources(cpus=1)

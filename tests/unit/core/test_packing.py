@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from core_kit import Lab, of, unpacked
-from distribute.core.batch_record import Damaged, load_packed, loading, seal, unseal, unsealing
-from distribute.core.events import Event
-from distribute.core.packed import Record
-from distribute.core.packing import packable
+from distribute.core.log.events import Event
 from distribute.core.slices import at_once
-from distribute.core.specs import Resources
-from distribute.core.views import batch_view, batches_view, whole_batch
-from distribute.core.why_view import why_view
+from distribute.core.spec.specs import Resources
+from distribute.core.state.batch_record import Damaged, load_packed, loading, seal, unseal, unsealing
+from distribute.core.state.packed import Record
+from distribute.core.state.packing import packable
+from distribute.core.views.views import batch_view, batches_view, whole_batch
+from distribute.core.views.why_view import why_view
 from distribute.snapshot import digest, dump, load
 from distribute.testing import builders as make
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from core_kit import Lab
-from distribute.core import start_estimate
+from distribute.core.explaining import start_estimate
+from distribute.core.explaining.queue_place import Place, place_of
+from distribute.core.explaining.start_estimate import MOST_PLACED, Estimate, estimate_start
 from distribute.core.ids import JobId
-from distribute.core.queue_place import Place, place_of
 from distribute.core.slices import at_once
-from distribute.core.specs import BatchSpec, Resources
-from distribute.core.start_estimate import MOST_PLACED, Estimate, estimate_start
-from distribute.core.why_view import why_view
+from distribute.core.spec.specs import BatchSpec, Resources
+from distribute.core.views.why_view import why_view
 from distribute.testing import builders as make
 
 

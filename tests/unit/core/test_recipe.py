@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from distribute.core.placed import Placed
-from distribute.core.recipe import Bind, Recipe, Share, build_of, recipe_of
-from distribute.core.setup_script import Login
-from distribute.core.specs import (
+from distribute.core.spec.placed import Placed
+from distribute.core.spec.recipe import Bind, Recipe, Share, build_of, recipe_of
+from distribute.core.spec.setup_script import Login
+from distribute.core.spec.specs import (
     ApptainerJob,
     ApptainerWork,
     BatchSpec,

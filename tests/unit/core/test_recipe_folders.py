@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from distribute.core.placed import Placed, PlacedFolder
-from distribute.core.recipe import Recipe, Share, build_of, recipe_of
-from distribute.core.specs import (
+from distribute.core.spec.placed import Placed, PlacedFolder
+from distribute.core.spec.recipe import Recipe, Share, build_of, recipe_of
+from distribute.core.spec.specs import (
     BatchSpec,
     CommandJob,
     CommandWork,

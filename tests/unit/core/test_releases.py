@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from core_kit import Lab
-from distribute.core import decide as core_decide
-from distribute.core.agenda import Agenda
-from distribute.core.decide import decide
 from distribute.core.ids import BatchId
-from distribute.core.releases import Releases
-from distribute.core.specs import Resources
-from distribute.core.state import JobKey
+from distribute.core.scheduling import decide as core_decide
+from distribute.core.scheduling.agenda import Agenda
+from distribute.core.scheduling.decide import decide
+from distribute.core.scheduling.releases import Releases
+from distribute.core.spec.specs import Resources
+from distribute.core.state.state import JobKey
 from distribute.testing import builders as make
 
 A, B = BatchId("lab", "a"), BatchId("lab", "b")

@@ -6,19 +6,19 @@ from typing import Any
 import pytest
 
 from core_kit import Lab, told
-from distribute.core import events as ev
+from distribute.core.folding.replacing import kept_jobs
+from distribute.core.folding.work import marked
 from distribute.core.ids import JobId, Under
+from distribute.core.log import events as ev
+from distribute.core.log.recorded import guard_scope
 from distribute.core.projections.attempts import JobAttempts
 from distribute.core.projections.course import Course
 from distribute.core.projections.ledger import JobLedger
 from distribute.core.projections.results import result_seqs
-from distribute.core.recorded import guard_scope
-from distribute.core.replacing import kept_jobs
-from distribute.core.sentences import sentence
-from distribute.core.specs import BatchSpec
-from distribute.core.state import Status
-from distribute.core.wording import Known, Wording
-from distribute.core.work import marked
+from distribute.core.spec.specs import BatchSpec
+from distribute.core.state.state import Status
+from distribute.core.telling.sentences import sentence
+from distribute.core.telling.wording import Known, Wording
 from distribute.snapshot import digest, dump, load
 from distribute.testing import builders as make
 

@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 
 from core_kit import Lab, told
-from distribute.core import events as ev
+from distribute.core.folding.replacing import kept_jobs
+from distribute.core.folding.work import marked
 from distribute.core.ids import JobId
+from distribute.core.log import events as ev
 from distribute.core.projections.attempts import JobAttempts
 from distribute.core.projections.ledger import JobLedger
-from distribute.core.replacing import kept_jobs
-from distribute.core.specs import After, BatchSpec, CommandJob
-from distribute.core.state import Status
-from distribute.core.work import marked
+from distribute.core.spec.specs import After, BatchSpec, CommandJob
+from distribute.core.state.state import Status
 from distribute.snapshot import digest, dump, load
 from distribute.testing import builders as make
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from core_kit import Lab, told
-from distribute.core import events as ev
-from distribute.core.state import Status
+from distribute.core.log import events as ev
+from distribute.core.state.state import Status
 from distribute.snapshot import digest, dump, load
 from distribute.testing import builders as make
 

@@ -8,12 +8,12 @@ from typing import Any, get_args
 import pytest
 
 from compat.samples import SAMPLES
-from distribute.core import events as ev
+from distribute.core.folding.work import marked
 from distribute.core.ids import BatchId
-from distribute.core.node_sentences import OF_MANY
-from distribute.core.sentences import TAKEN_BACK, manner, sentence, sentence_of_many
-from distribute.core.wording import MAX_REASON, Known, Wording
-from distribute.core.work import marked
+from distribute.core.log import events as ev
+from distribute.core.telling.node_sentences import OF_MANY
+from distribute.core.telling.sentences import TAKEN_BACK, manner, sentence, sentence_of_many
+from distribute.core.telling.wording import MAX_REASON, Known, Wording
 from distribute.testing import builders as make
 
 

@@ -13,11 +13,11 @@ import pytest
 
 import core_kit
 from core_kit import Lab, of
-from distribute.core.batch_record import seal, unseal
 from distribute.core.errors import IntegrityError
-from distribute.core.specs import After, GpuKind, Resources
-from distribute.core.state import BatchState, NodeState, State, Usage
-from distribute.core.work import marked
+from distribute.core.folding.work import marked
+from distribute.core.spec.specs import After, GpuKind, Resources
+from distribute.core.state.batch_record import seal, unseal
+from distribute.core.state.state import BatchState, NodeState, State, Usage
 from distribute.snapshot import VERSION, digest, dump, join_records, load, split_records
 from distribute.testing import builders as make
 

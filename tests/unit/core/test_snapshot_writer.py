@@ -9,10 +9,10 @@ import pytest
 
 from core_kit import of
 from distribute import snapshot_writer
-from distribute.core.batch_record import seal
-from distribute.core.events import Assigned, KillRequested, Submitted
-from distribute.core.packed import Record
-from distribute.core.state import State
+from distribute.core.log.events import Assigned, KillRequested, Submitted
+from distribute.core.state.batch_record import seal
+from distribute.core.state.packed import Record
+from distribute.core.state.state import State
 from distribute.snapshot import dump
 from distribute.snapshot_writer import SnapshotWriter
 from distribute.testing import builders as make

@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from distribute.core.ids import BatchId
-from distribute.core.specs import (
+from distribute.core.spec.specs import (
     ApptainerJob,
     ApptainerWork,
     BatchSpec,

@@ -9,9 +9,9 @@ import pytest
 from distribute import codec, submissions, upcasters
 from distribute.codec import decode, decode_in_slices, encode
 from distribute.core.errors import InputError, UnreadableEvent
-from distribute.core.events import Submitted
+from distribute.core.log.events import Submitted
 from distribute.core.slices import at_once
-from distribute.core.specs import BatchSpec, CommandJob, CommandWork, Resources
+from distribute.core.spec.specs import BatchSpec, CommandJob, CommandWork, Resources
 from distribute.submissions import BLOCK_JOBS, MARK, join_frames, split_frames, with_blocks
 from distribute.testing import builders as make
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from core_kit import Lab, of, told
-from distribute.core.events import Event
-from distribute.core.state import Status
-from distribute.core.trials import TRIAL_S
+from distribute.core.log.events import Event
+from distribute.core.scheduling.trials import TRIAL_S
+from distribute.core.state.state import Status
 from distribute.testing import builders as make
 from trials_kit import failing, on_trial, run_all
 

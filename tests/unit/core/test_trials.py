@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from core_kit import Lab, of, told
-from distribute.core import events as ev
-from distribute.core.state import Status
-from distribute.core.trials import LONGEST_QUARANTINE_S, QUARANTINE_S, quarantine_s
+from distribute.core.log import events as ev
+from distribute.core.scheduling.trials import LONGEST_QUARANTINE_S, QUARANTINE_S, quarantine_s
+from distribute.core.state.state import Status
 from distribute.testing import builders as make
 from trials_kit import events_of, failing, on_trial, run_all
 

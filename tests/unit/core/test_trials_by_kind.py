@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core_kit import Lab, of, told
-from distribute.core import events as ev
-from distribute.core.specs import BatchSpec, Resources
-from distribute.core.state import Status
-from distribute.core.trials import QUARANTINE_S, SUSPECT_AFTER, TRIAL_S, quarantine_s
+from distribute.core.log import events as ev
+from distribute.core.scheduling.trials import QUARANTINE_S, SUSPECT_AFTER, TRIAL_S, quarantine_s
+from distribute.core.spec.specs import BatchSpec, Resources
+from distribute.core.state.state import Status
 from distribute.testing import builders as make
 from trials_kit import events_of, failing, in_turn
 

@@ -6,8 +6,8 @@ Found by simulation.
 from __future__ import annotations
 
 from core_kit import Lab, told
-from distribute.core import events as ev
-from distribute.core.trials import SUSPECT_AFTER
+from distribute.core.log import events as ev
+from distribute.core.scheduling.trials import SUSPECT_AFTER
 from distribute.testing import builders as make
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from core_kit import Lab
-from distribute.core.agenda import Agenda
+from distribute.core.checking.invariants import check_agenda
 from distribute.core.ids import JobId
-from distribute.core.invariants import check_agenda
-from distribute.core.specs import Resources
-from distribute.core.state import State, Usage
-from distribute.core.usage import ONE_CORE, charge, decayed, share
+from distribute.core.scheduling.agenda import Agenda
+from distribute.core.spec.specs import Resources
+from distribute.core.state.state import State, Usage
+from distribute.core.state.usage import ONE_CORE, charge, decayed, share
 from distribute.testing import builders as make
 
 DAY_S = 86_400

@@ -7,14 +7,14 @@ import orjson
 import pytest
 
 from core_kit import Lab
-from distribute.core.beats import Beat
-from distribute.core.events import Event
 from distribute.core.ids import BatchId
-from distribute.core.listing import Listing, rfc3339
+from distribute.core.log.beats import Beat
+from distribute.core.log.events import Event
 from distribute.core.slices import at_once
-from distribute.core.specs import Resources
-from distribute.core.views import batch_view, batches_view, nodes_view
-from distribute.core.why_view import why_view
+from distribute.core.spec.specs import Resources
+from distribute.core.telling.listing import Listing, rfc3339
+from distribute.core.views.views import batch_view, batches_view, nodes_view
+from distribute.core.views.why_view import why_view
 from distribute.testing import builders as make
 from distribute.testing.builders import GIB
 

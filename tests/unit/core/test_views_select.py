@@ -4,7 +4,7 @@ from typing import Any
 
 from core_kit import Lab
 from distribute.core.ids import BatchId, JobId
-from distribute.core.views import batch_view, batches_view, nodes_view
+from distribute.core.views.views import batch_view, batches_view, nodes_view
 from distribute.testing import builders as make
 
 SWEEP = BatchId("lab", "sweep")

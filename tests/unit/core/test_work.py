@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from distribute.core.specs import (
+from distribute.core.folding.work import Comparison, compare, digests_of, marked
+from distribute.core.spec.specs import (
     ApptainerJob,
     ApptainerWork,
     BatchSpec,
@@ -15,7 +16,6 @@ from distribute.core.specs import (
     PythonWork,
     Resources,
 )
-from distribute.core.work import Comparison, compare, digests_of, marked
 from distribute.testing import builders as make
 
 

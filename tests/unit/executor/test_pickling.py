@@ -14,7 +14,7 @@ from types import ModuleType
 import pytest
 
 from distribute.core.errors import InputError
-from distribute.core.specs import Resources
+from distribute.core.spec.specs import Resources
 from distribute.executor import own_code
 from distribute.executor.batches import BUDGET_S, Needs
 from distribute.executor.calls import Call

@@ -13,7 +13,7 @@ from distribute.client.event_stream import last_before
 from distribute.codec import encode
 from distribute.core.errors import InputError, IntegrityError, NobodyAnswers, Refused
 from distribute.core.ids import Assignments, BatchId, BuildId, JobId, NodeId, Under
-from distribute.core.recorded import Guard
+from distribute.core.log.recorded import Guard
 from distribute.memory.log import MemoryLog
 from distribute.ports import BEGINNING, Cluster, EventLog, Only, Raw
 from distribute.saved.lines import Header

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from distribute.core.beats import Beat
 from distribute.core.errors import DistributeError
-from distribute.core.events import Event
+from distribute.core.files.manifest import Outputs
 from distribute.core.ids import AttemptId, JobId
-from distribute.core.manifest import Outputs
-from distribute.core.recorded import Guard, Recorded
-from distribute.core.specs import BatchSpec
+from distribute.core.log.beats import Beat
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Guard, Recorded
+from distribute.core.spec.specs import BatchSpec
 from distribute.host import (
     Capacity,
     EndedFor,

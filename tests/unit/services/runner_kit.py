@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from distribute.core import events as ev
-from distribute.core.events import Event
 from distribute.core.ids import BatchId
-from distribute.core.recorded import Recorded
+from distribute.core.log import events as ev
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Recorded
 from distribute.host import Capacity
 from distribute.testing import builders as make
 from distribute_services.node_runner.machine import instructions as do

@@ -14,7 +14,7 @@ from distribute.client.commands import Ended, run_command
 from distribute.client.visiting import Visit
 from distribute.core.errors import InputError, Refused
 from distribute.core.ids import JobId
-from distribute.core.visits import COMMANDS, CommandNews, ReadCommand, StartCommand, head_and_body
+from distribute.core.spec.visits import COMMANDS, CommandNews, ReadCommand, StartCommand, head_and_body
 from distribute.host import Pause
 from distribute.memory.queries import MemoryQueries
 from distribute.sim.loop import VirtualLoop

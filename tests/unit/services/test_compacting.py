@@ -13,12 +13,12 @@ import pytest
 from client_kit import MemoryCluster
 from core_kit import Lab
 from distribute.core.errors import IntegrityError, LogReplaced, Refused
-from distribute.core.events import Compacted
-from distribute.core.fold import apply
+from distribute.core.folding.fold import apply
 from distribute.core.ids import BatchId
-from distribute.core.recorded import Recorded
-from distribute.core.specs import After
-from distribute.core.state import State
+from distribute.core.log.events import Compacted
+from distribute.core.log.recorded import Recorded
+from distribute.core.spec.specs import After
+from distribute.core.state.state import State
 from distribute.ports import Cluster
 from distribute.testing import builders as make
 from distribute.whole_log import WholeLog

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import pytest
 
 from distribute.core.errors import InputError, Refused
-from distribute.core.specs import BatchSpec, GpuKind, Resources
+from distribute.core.spec.specs import BatchSpec, GpuKind, Resources
 from distribute.here import (
     Asked,
     Begun,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from distribute.core.events import Event
-from distribute.core.recorded import Recorded
-from distribute.core.specs import BatchSpec
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Recorded
+from distribute.core.spec.specs import BatchSpec
 from distribute.here import BuildFailed, JobEnded
 from distribute.testing import builders as make
 from distribute_services.here.ends import Ends

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from distribute.core.errors import Conflict
-from distribute.core.events import Event
 from distribute.core.ids import JobId
-from distribute.core.recorded import Append, Guard
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Append, Guard
 from distribute.testing import builders as make
 from distribute_services.scheduler.in_order import FEW, InOrder
 

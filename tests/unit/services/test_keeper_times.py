@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from distribute.core.specs import DEFAULT_MAX_PAUSE_S, DEFAULT_MAX_UNSEEN_S
+from distribute.core.spec.specs import DEFAULT_MAX_PAUSE_S, DEFAULT_MAX_UNSEEN_S
 from distribute_services.node_runner.keeper import lease, pausing, server
 from distribute_services.node_runner.keeper.held import WARNING, Held
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from distribute.core.event_base import MAX_LINE, MAX_LINES
-from distribute.core.events import EVENT, Finished
+from distribute.core.log.event_base import MAX_LINE, MAX_LINES
+from distribute.core.log.events import EVENT, Finished
 from distribute.results.last_lines import READ_BYTES, last_lines
 from distribute.testing import builders as make
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
-from distribute.core import events as ev
-from distribute.core.recorded import Recorded
+from distribute.core.log import events as ev
+from distribute.core.log.recorded import Recorded
 from distribute.testing import builders as make
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine.attempts import Attempt

@@ -21,7 +21,7 @@ import distribute_services.node_runner.owner.sensor
 NOT_NEEDED = {
     "aiohttp",
     "distribute.client.pull",  # for a job that wants what others left
-    "distribute.core.state",  # the scheduler's
+    "distribute.core.state.state",  # the scheduler's
     "distribute.results.outputs",
     "distribute.saved",  # for readers of compacted batches
     "distribute_services.node_runner.keeper.server",
@@ -46,7 +46,7 @@ def printed(code: str) -> list[set[str]]:
 
 def test_a_runner_at_rest_has_neither_imported_what_others_need_nor_made_validators_of_events() -> None:
     code = """
-from distribute.core.events import KINDS
+from distribute.core.log.events import KINDS
 print(sorted(sys.modules.keys() - {"__main__"}))
 print([kind.__name__ for kind in KINDS if kind.__pydantic_complete__])
 """
@@ -58,7 +58,7 @@ print([kind.__name__ for kind in KINDS if kind.__pydantic_complete__])
 def test_reading_an_event_makes_no_validators_of_other_types() -> None:
     code = """
 from distribute.codec import decode
-from distribute.core.events import KINDS
+from distribute.core.log.events import KINDS
 event = decode(b'{"id":"01ARZ3NDEKTSV4RRFFQ69G5FAV","time":"2026-03-14T15:09:26Z","author":"me","node":"ws1",'
                b'"type":"undrained","v":1}')
 assert event.type == "undrained", event

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from distribute.config.matrix_account import MatrixAccount
+from distribute.config.settings.matrix_account import MatrixAccount
 from distribute.core.errors import InputError
 from distribute_services.notifier.channel import Message
 from distribute_services.notifier.channels.matrix.content import MAX_JSON, content_of

@@ -10,10 +10,10 @@ import orjson
 import pytest
 
 from client_kit import MemoryCluster
-from distribute.core.events import Event, Notified
 from distribute.core.ids import Guarded
-from distribute.core.recorded import Recorded
-from distribute.core.specs import BatchSpec
+from distribute.core.log.events import Event, Notified
+from distribute.core.log.recorded import Recorded
+from distribute.core.spec.specs import BatchSpec
 from distribute.memory.queries import MemoryQueries
 from distribute.testing import builders as make
 from distribute_services.notifier import sending, service

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from distribute.core.batch_record import changing_pieces, fixed_pieces, seal
 from distribute.core.errors import LogReplaced
-from distribute.core.events import Event
-from distribute.core.manifest import Outputs
-from distribute.core.packing import pack
-from distribute.core.recorded import Recorded
+from distribute.core.files.manifest import Outputs
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Recorded
 from distribute.core.slices import at_once
-from distribute.core.specs import BatchSpec
-from distribute.core.state import State
+from distribute.core.spec.specs import BatchSpec
+from distribute.core.state.batch_record import changing_pieces, fixed_pieces, seal
+from distribute.core.state.packing import pack
+from distribute.core.state.state import State
 from distribute.snapshot import dump, load
 from distribute.testing import builders as make
 from distribute_services.notifier.logic import MOST_SINGLE, RECALLED, Letter, Outbox, note_of, queues_of

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from distribute.core.events import Event
-from distribute.core.recorded import Recorded
-from distribute.core.state import State
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Recorded
+from distribute.core.state.state import State
 from distribute.testing import builders as make
 from distribute_services.notifier.channel import Message
 from distribute_services.notifier.logic import Outbox, queues_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from distribute.core.hours import parse_hours
+from distribute.core.spec.hours import parse_hours
 from distribute_services.node_runner.owner.own_pauses import ALWAYS, SETTLED_S, Cause, Terms
 from unit.services.own_pauses_kit import Desk
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from distribute.core.errors import LogReplaced
-from distribute.core.events import Event
 from distribute.core.ids import BatchId, JobId, NodeId
-from distribute.core.recorded import Guard
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Guard
 from distribute.memory.log import MemoryLog
 from distribute.testing import builders as make
 from distribute_services.node_runner.machine import builds, machine

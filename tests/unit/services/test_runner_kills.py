@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from distribute.core import events as ev
+from distribute.core.files.manifest import Outputs
 from distribute.core.ids import JobId
-from distribute.core.manifest import Outputs
+from distribute.core.log import events as ev
 from distribute.host import Unit
 from distribute.testing import builders as make
 from distribute_services.node_runner.machine import instructions as do

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from distribute.core import events as ev
-from distribute.core.fold import apply
-from distribute.core.recorded import Guard, Recorded
-from distribute.core.state import State
+from distribute.core.folding.fold import apply
+from distribute.core.log import events as ev
+from distribute.core.log.recorded import Guard, Recorded
+from distribute.core.state.state import State
 from distribute.host import Pause
 from distribute.testing import builders as make
 from distribute_services.node_runner.machine import instructions as do

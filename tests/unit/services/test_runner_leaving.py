@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from distribute.core import events as ev
+from distribute.core.log import events as ev
 from distribute.testing import builders as make
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from distribute.core import events as ev
 from distribute.core.ids import JobId
+from distribute.core.log import events as ev
 from distribute.host import Pause, Presence
 from distribute.testing import builders as make
 from distribute_services.node_runner.owner import stepping_aside

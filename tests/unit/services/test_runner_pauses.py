@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from distribute.core import events as ev
-from distribute.core.recorded import Recorded
+from distribute.core.log import events as ev
+from distribute.core.log.recorded import Recorded
 from distribute.host import Pause
 from distribute.testing import builders as make
 from distribute_services.node_runner.machine import instructions as do

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from distribute.core import events as ev
 from distribute.core.errors import LogReplaced, Refused, UnreadableEvent
 from distribute.core.ids import BatchId, NodeId
-from distribute.core.recipe import build_of
-from distribute.core.specs import BatchSpec
+from distribute.core.log import events as ev
+from distribute.core.spec.recipe import build_of
+from distribute.core.spec.specs import BatchSpec
 from distribute.host import FoundBuild
 from distribute.testing import builders as make
 from distribute_services.node_runner.machine.course import Course

@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from distribute.core import events as ev
+from distribute.core.log import events as ev
 from distribute.host import Capacity
 from distribute.testing import builders as make
 from distribute_services.node_runner import story

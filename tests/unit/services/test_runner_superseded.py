@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from distribute.core import events as ev
 from distribute.core.ids import AttemptId
+from distribute.core.log import events as ev
 from distribute.host import SetAside
 from distribute.testing import builders as make
 from distribute_services.node_runner.machine import instructions as do

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import pytest
 
-from distribute.core import events as ev
-from distribute.core.events import Event
 from distribute.core.ids import AttemptId, NodeId
-from distribute.core.recipe import Share, recipe_of
-from distribute.core.recorded import Guard, Recorded
+from distribute.core.log import events as ev
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Guard, Recorded
+from distribute.core.spec.recipe import Share, recipe_of
 from distribute.host import Exit, Kept, Record, Unit
 from distribute.testing import builders as make
 from distribute_services.node_runner.machine import instructions as do

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from distribute.core.beats import Beat
-from distribute.core.liveness import Lease
-from distribute.core.recorded import Recorded
-from distribute.core.state import State
+from distribute.core.log.beats import Beat
+from distribute.core.log.recorded import Recorded
+from distribute.core.scheduling.liveness import Lease
+from distribute.core.state.state import State
 from distribute.testing import builders as make
 from distribute_services.scheduler import logic
 from distribute_services.scheduler.logic import Scheduler

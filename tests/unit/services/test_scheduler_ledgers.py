@@ -16,11 +16,11 @@ from distribute.client.ledger_document import ledger_document, log_time
 from distribute.client.queries import Queries
 from distribute.client.why import read_why
 from distribute.core.errors import UnknownName
-from distribute.core.events import Event
 from distribute.core.ids import JobId
-from distribute.core.liveness import Lease
-from distribute.core.recorded import Guard, guard_scope
-from distribute.core.specs import BatchSpec
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Guard, guard_scope
+from distribute.core.scheduling.liveness import Lease
+from distribute.core.spec.specs import BatchSpec
 from distribute.memory.cluster import MemoryCluster
 from distribute.memory.store import FileStore
 from distribute.testing import builders as make

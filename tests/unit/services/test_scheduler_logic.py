@@ -8,14 +8,14 @@ from types import FrameType
 
 import pytest
 
-from distribute.core import events as ev
-from distribute.core.beats import Beat
 from distribute.core.errors import LogReplaced
-from distribute.core.events import Event
 from distribute.core.ids import AttemptId, JobId
-from distribute.core.liveness import ABSENT_AFTER_S, CLAIM_WITHIN_S, Lease
-from distribute.core.recorded import Append, Recorded
-from distribute.core.state import State, Status
+from distribute.core.log import events as ev
+from distribute.core.log.beats import Beat
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Append, Recorded
+from distribute.core.scheduling.liveness import ABSENT_AFTER_S, CLAIM_WITHIN_S, Lease
+from distribute.core.state.state import State, Status
 from distribute.testing import builders as make
 from distribute_services.scheduler.logic import Scheduler
 

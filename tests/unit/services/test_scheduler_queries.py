@@ -8,11 +8,12 @@ import orjson
 import pytest
 
 from core_kit import Lab, of
-from distribute.core import listing, views
-from distribute.core.liveness import Lease
+from distribute.core.scheduling.liveness import Lease
 from distribute.core.slices import at_once
-from distribute.core.state import State
-from distribute.core.views import batch_view, batches_view, ignored_view, node_view
+from distribute.core.state.state import State
+from distribute.core.telling import listing
+from distribute.core.views import views
+from distribute.core.views.views import batch_view, batches_view, ignored_view, node_view
 from distribute.ports import Garbage
 from distribute.testing import builders as make
 from distribute_services.scheduler.logic import Scheduler

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 
 import pytest
 
-from distribute.core.beats import Beat
-from distribute.core.events import Event
-from distribute.core.liveness import Lease
-from distribute.core.recorded import Recorded
-from distribute.core.state import State
-from distribute.core.wording import MAX_REASON
+from distribute.core.log.beats import Beat
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Recorded
+from distribute.core.scheduling.liveness import Lease
+from distribute.core.state.state import State
+from distribute.core.telling.wording import MAX_REASON
 from distribute.testing import builders as make
 from distribute_services.scheduler.logic import Scheduler
 from distribute_services.scheduler.story import Story

@@ -15,8 +15,8 @@ from distribute.client.control import drain
 from distribute.client.holding import hold, release
 from distribute.client.queries import Behind, Queries, ask
 from distribute.client.submit import submit
-from distribute.core.liveness import Lease
-from distribute.core.recorded import Guard
+from distribute.core.log.recorded import Guard
+from distribute.core.scheduling.liveness import Lease
 from distribute.memory.cluster import MemoryCluster
 from distribute.memory.log import MemoryLog
 from distribute.memory.store import FileStore

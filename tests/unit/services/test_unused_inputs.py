@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from client_kit import MemoryCluster
-from distribute.core import packing
-from distribute.core.events import Event, Finished, RanAt
-from distribute.core.fold import apply
+from distribute.core.folding.fold import apply
+from distribute.core.folding.work import marked
 from distribute.core.ids import BatchId
-from distribute.core.specs import (
+from distribute.core.log.events import Event, Finished, RanAt
+from distribute.core.spec.specs import (
     ApptainerJob,
     ApptainerWork,
     BatchSpec,
@@ -25,8 +25,8 @@ from distribute.core.specs import (
     PythonJob,
     PythonWork,
 )
-from distribute.core.state import State
-from distribute.core.work import marked
+from distribute.core.state import packing
+from distribute.core.state.state import State
 from distribute.inputs.listed import Hasher
 from distribute.inputs.patterns import Exclude
 from distribute.inputs.tree import folder_tree

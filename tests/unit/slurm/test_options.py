@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from distribute.config.slurm_section import Slurm
-from distribute.core.recipe import recipe_of
-from distribute.core.specs import BatchSpec, CommandJob, CommandWork, GpuKind, Resources, SignalBefore
+from distribute.config.sections.slurm_section import Slurm
+from distribute.core.spec.recipe import recipe_of
+from distribute.core.spec.specs import BatchSpec, CommandJob, CommandWork, GpuKind, Resources, SignalBefore
 from distribute.sbatch.options import (
     Options,
     check_time,

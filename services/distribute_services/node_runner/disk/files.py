@@ -17,7 +17,7 @@ from pathlib import Path
 
 from distribute.core.errors import DistributeError, IntegrityError, StorageFull
 from distribute.core.os_words import why
-from distribute.core.specs import InputFile
+from distribute.core.spec.specs import InputFile
 
 log = logging.getLogger(__name__)
 

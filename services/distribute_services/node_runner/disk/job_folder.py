@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from distribute.core.os_words import why
-from distribute.core.visits import CHUNK_BYTES, MAX_ENTRIES, Entry, Got, Piece, path_bytes, path_text
+from distribute.core.spec.visits import CHUNK_BYTES, MAX_ENTRIES, Entry, Got, Piece, path_bytes, path_text
 from distribute_services.node_runner.disk.birth import born_ns
 
 Parts = tuple[bytes, ...]

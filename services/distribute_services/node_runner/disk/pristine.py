@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from distribute.core.path_text import shown
+from distribute.core.files.path_text import shown
 from distribute_services.node_runner.disk.builds import Build, Change
 from distribute_services.node_runner.disk.files import clone_folder, copy_entry, disk_errors, remove_folder
 from distribute_services.node_runner.disk.workspace import Workspace

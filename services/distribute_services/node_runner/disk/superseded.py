@@ -18,10 +18,10 @@ from typing import Any
 
 import orjson
 
+from distribute.core.files.manifest import STDOUT_NAME
 from distribute.core.ids import AttemptId
-from distribute.core.manifest import STDOUT_NAME
 from distribute.core.os_words import cause
-from distribute.core.recipe import SAVE
+from distribute.core.spec.recipe import SAVE
 from distribute.core.words import counted
 from distribute.host import SetAside
 from distribute_services.node_runner.disk.files import folder_bytes, remove_folder

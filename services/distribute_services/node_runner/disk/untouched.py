@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from distribute.core.recipe import INPUT, SAVE
+from distribute.core.spec.recipe import INPUT, SAVE
 
 FOLDER_MODE = 0o755
 """That of a workspace's folders, whatever the umask."""

@@ -18,9 +18,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from distribute.core.placed import Placed, PlacedFolder
-from distribute.core.recipe import INPUT, SAVE, Recipe
-from distribute.core.setup_script import UNPREPARED
+from distribute.core.spec.placed import Placed, PlacedFolder
+from distribute.core.spec.recipe import INPUT, SAVE, Recipe
+from distribute.core.spec.setup_script import UNPREPARED
 from distribute.inputs.laying_out import lay_out, objects_of
 from distribute_services.node_runner.disk.cache import InputCache
 from distribute_services.node_runner.disk.files import (

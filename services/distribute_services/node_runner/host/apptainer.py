@@ -10,9 +10,9 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from distribute.core import container
 from distribute.core.errors import InputError
 from distribute.core.os_words import cause
+from distribute.core.spec import container
 from distribute.scratch import scratch_folder
 from distribute_services.node_runner.host.ask import Answer, call, closed_to
 from distribute_services.node_runner.host.container_faults import why_not

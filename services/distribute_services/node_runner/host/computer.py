@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from distribute.core.files.manifest import Outputs, build_output_name
 from distribute.core.ids import AttemptId, BatchId, JobId
-from distribute.core.manifest import Outputs, build_output_name
-from distribute.core.recipe import SAVE
+from distribute.core.spec.recipe import SAVE
 from distribute.host import CannotStart, Exit, Figures, FoundBuild, Kept, Pause, Presence, SetAside, Unit
 from distribute.ports import Cluster
 from distribute.results.last_lines import last_lines

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from distribute.core.container import FOR_APPTAINER
-from distribute.core.recipe import Recipe
-from distribute.core.setup_script import Login
+from distribute.core.spec.container import FOR_APPTAINER
+from distribute.core.spec.recipe import Recipe
+from distribute.core.spec.setup_script import Login
 
 _PASSED_ON = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from distribute.core.ids import AttemptId
-from distribute.core.recipe import Share
+from distribute.core.spec.recipe import Share
 from distribute.host import Record
 from distribute_services.node_runner.disk.workspace import EXIT_FILE
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from distribute.core.manifest import Outside
-from distribute.core.setup_script import UNPREPARED
+from distribute.core.files.manifest import Outside
+from distribute.core.spec.setup_script import UNPREPARED
 from distribute.host import EndedFor, Exit, Record, Unit
 from distribute_services.node_runner.disk.builds import Build
 from distribute_services.node_runner.disk.room import NO_SPACE, Space

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from distribute.core.os_words import why
-from distribute.core.setup_script import UNPREPARED
+from distribute.core.spec.setup_script import UNPREPARED
 from distribute.core.words import quoted
 from distribute.host import Exit
 from distribute.results.last_lines import read_part

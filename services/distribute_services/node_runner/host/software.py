@@ -10,7 +10,7 @@ import platform
 import shutil
 from collections.abc import Mapping
 
-from distribute.core.recipe import Recipe
+from distribute.core.spec.recipe import Recipe
 
 _VERSION = 1
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from distribute.core.ids import JobId
-from distribute.core.recipe import RESULTS
+from distribute.core.spec.recipe import RESULTS
 from distribute_services.node_runner.disk.builds import Build, Builds
 from distribute_services.node_runner.disk.cache import InputCache
 from distribute_services.node_runner.disk.limit import Limit

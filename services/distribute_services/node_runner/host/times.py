@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TypedDict
 
-from distribute.core.recipe import Recipe
+from distribute.core.spec.recipe import Recipe
 
 
 class Times(TypedDict):

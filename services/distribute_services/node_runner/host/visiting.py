@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from distribute.core.errors import Refused
-from distribute.core.recipe import SAVE
-from distribute.core.visits import FilesFound, Got, Piece, path_bytes, path_text
+from distribute.core.spec.recipe import SAVE
+from distribute.core.spec.visits import FilesFound, Got, Piece, path_bytes, path_text
 from distribute.host import Pause, Unit
 from distribute_services.node_runner.disk.job_folder import JobFolder, listed, read_pieces
 from distribute_services.node_runner.host.command import RunningCommand, pipes

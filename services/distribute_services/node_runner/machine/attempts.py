@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple, TypedDict
 
-from distribute.core import events as ev
-from distribute.core.events import SCHEDULER
 from distribute.core.ids import AttemptId, JobId
-from distribute.core.recipe import Share
-from distribute.core.recorded import Recorded
+from distribute.core.log import events as ev
+from distribute.core.log.events import SCHEDULER
+from distribute.core.log.recorded import Recorded
+from distribute.core.spec.recipe import Share
 from distribute.host import Record
 from distribute_services.node_runner.machine.outbox import Outbox
 

@@ -15,9 +15,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from distribute.core import events as ev
+from distribute.core.files.manifest import Outputs
 from distribute.core.ids import BatchId, BuildId, JobId
-from distribute.core.manifest import Outputs
+from distribute.core.log import events as ev
 from distribute.core.words import killed_by
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from distribute.core import events as ev
-from distribute.core.events import SCHEDULER
+from distribute.core.files.manifest import Outputs
 from distribute.core.ids import BatchId, JobId
-from distribute.core.manifest import Outputs
-from distribute.core.recorded import Recorded
+from distribute.core.log import events as ev
+from distribute.core.log.events import SCHEDULER
+from distribute.core.log.recorded import Recorded
 from distribute.core.words import killed_by, moved_by
 from distribute.host import Capacity
 from distribute_services.node_runner.machine import endings, room

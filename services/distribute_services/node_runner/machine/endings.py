@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from distribute.core import events as ev
-from distribute.core.manifest import Outputs
-from distribute.core.recorded import LATE_S, Recorded, time_of
+from distribute.core.files.manifest import Outputs
+from distribute.core.log import events as ev
+from distribute.core.log.recorded import LATE_S, Recorded, time_of
 from distribute.host import SetAside
 from distribute_services.node_runner.machine.attempts import Attempt, Ending, Names
 from distribute_services.node_runner.machine.outbox import Stamp

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from distribute.core import events as ev
 from distribute.core.ids import BatchId
-from distribute.core.recorded import Append
+from distribute.core.log import events as ev
+from distribute.core.log.recorded import Append
 from distribute_services.node_runner.machine.attempts import Attempt, Ending, SubmissionRef
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 
-from distribute.core import events as ev
-from distribute.core.event_base import MAX_KEPT
-from distribute.core.events import SCHEDULER
 from distribute.core.ids import AttemptId, BatchId
-from distribute.core.recorded import Recorded
+from distribute.core.log import events as ev
+from distribute.core.log.event_base import MAX_KEPT
+from distribute.core.log.events import SCHEDULER
+from distribute.core.log.recorded import Recorded
 from distribute.host import Capacity, Record
 from distribute.ports import Only
 from distribute_services.node_runner.machine import instructions as do

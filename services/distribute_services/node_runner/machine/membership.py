@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from distribute.core import events as ev
-from distribute.core.event_base import MAX_KEPT
 from distribute.core.ids import AttemptId
+from distribute.core.log import events as ev
+from distribute.core.log.event_base import MAX_KEPT
 from distribute.host import Capacity
 from distribute_services.node_runner.machine.instructions import Announce, GiveWay, Instruction
 from distribute_services.node_runner.machine.outbox import Author

@@ -9,8 +9,8 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import TypedDict
 
-from distribute.core.events import Event
-from distribute.core.recorded import Append, Guard, time_of
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Append, Guard, time_of
 
 NewId = Callable[[], str]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from distribute.core import events as ev
-from distribute.core.event_base import MAX_KEPT
 from distribute.core.ids import AttemptId
-from distribute.core.log_clock import LogClock
-from distribute.core.recorded import Recorded, time_of
+from distribute.core.log import events as ev
+from distribute.core.log.event_base import MAX_KEPT
+from distribute.core.log.log_clock import LogClock
+from distribute.core.log.recorded import Recorded, time_of
 from distribute.host import Pause
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine.outbox import Author

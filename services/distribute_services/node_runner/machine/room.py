@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from distribute.core.recipe import Share
+from distribute.core.spec.recipe import Share
 from distribute.host import Capacity
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from distribute.core.files.manifest import Outputs
 from distribute.core.ids import BatchId
-from distribute.core.manifest import Outputs
-from distribute.core.recorded import Recorded
+from distribute.core.log.recorded import Recorded
 from distribute.host import Pause, SetAside
 from distribute_services.node_runner.machine.attempts import Attempt, Ending
 from distribute_services.node_runner.machine.instructions import AttemptOrBuild

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Set
 from dataclasses import dataclass
 from enum import Enum
 
-from distribute.core.hours import Hours, LocalTime
+from distribute.core.spec.hours import Hours, LocalTime
 from distribute.host import Pause, Presence
 
 LOAD_QUIET_S = 300.0

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Generic
 
 from distribute.core.errors import DistributeError
-from distribute.core.hours import LocalTime
+from distribute.core.spec.hours import LocalTime
 from distribute.host import Host, P, R
 from distribute.limited_log import Trouble
 from distribute_services.node_runner.owner.own_pauses import Begin, Cause, End, OwnPauses, Terms

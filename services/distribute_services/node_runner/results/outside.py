@@ -13,10 +13,10 @@ from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from distribute.core.container import HOME_IN_SCRATCH, SCRATCH
-from distribute.core.manifest import MAX_LARGEST, MAX_SHOWN_PATH, Outside, OutsideFile
-from distribute.core.path_text import shown
-from distribute.core.recipe import INITIAL, INPUT, SAVE, Bind
+from distribute.core.files.manifest import MAX_LARGEST, MAX_SHOWN_PATH, Outside, OutsideFile
+from distribute.core.files.path_text import shown
+from distribute.core.spec.container import HOME_IN_SCRATCH, SCRATCH
+from distribute.core.spec.recipe import INITIAL, INPUT, SAVE, Bind
 
 MAX_ENTRIES = 20_000
 """A look at so many takes 0.1 s."""

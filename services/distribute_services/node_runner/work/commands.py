@@ -20,7 +20,7 @@ from distribute.core.errors import DistributeError, Refused
 from distribute.core.frozen import LATER
 from distribute.core.ids import JobId
 from distribute.core.os_words import message_of
-from distribute.core.visits import (
+from distribute.core.spec.visits import (
     CHUNK_BYTES,
     MAX_PRINTED_BYTES,
     UNASKED_S,

@@ -13,8 +13,8 @@ from functools import partial
 from typing import Any
 
 from distribute.core.errors import Conflict, LogReplaced
-from distribute.core.events import SCHEDULER, Event, Finished, Superseded, Yielded
-from distribute.core.recorded import Recorded
+from distribute.core.log.events import SCHEDULER, Event, Finished, Superseded, Yielded
+from distribute.core.log.recorded import Recorded
 from distribute.ports import EventLog, Only
 from distribute.runtime import Facts
 from distribute_services.node_runner.machine import instructions as do

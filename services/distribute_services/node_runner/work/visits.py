@@ -12,7 +12,7 @@ from distribute.core.errors import DistributeError, Refused
 from distribute.core.frozen import LATER
 from distribute.core.ids import JobId
 from distribute.core.os_words import message_of
-from distribute.core.visits import COMMANDS, FILES, FilesRead, ListFiles, ReadFiles, with_head
+from distribute.core.spec.visits import COMMANDS, FILES, FilesRead, ListFiles, ReadFiles, with_head
 from distribute.host import P, R, Unit, Visits
 from distribute.ports import Handler, Queries
 from distribute_services.node_runner.work.commands import MAX_COMMANDS, Commands

@@ -13,10 +13,10 @@ from dataclasses import replace
 from typing import Generic
 
 from distribute.core.errors import DistributeError, Refused
+from distribute.core.files.manifest import Outputs
 from distribute.core.ids import BatchId, JobId
-from distribute.core.manifest import Outputs
 from distribute.core.os_words import cause, message_of
-from distribute.core.recipe import Share, build_of, recipe_of
+from distribute.core.spec.recipe import Share, build_of, recipe_of
 from distribute.host import CannotStart, Host, Kept, P, R, Record, SetAside, Unit
 from distribute.ports import EventLog
 from distribute_services.node_runner.machine import instructions as do

@@ -19,7 +19,7 @@ from typing import IO
 import orjson
 
 from distribute.client.words import printable
-from distribute.config.notify_settings import CommandChannel as Settings
+from distribute.config.settings.notify_settings import CommandChannel as Settings
 from distribute.core.os_words import signal_name, why
 from distribute_services.notifier.channel import Message, Unavailable, Undeliverable
 

@@ -12,7 +12,7 @@ from email.utils import formatdate
 
 import aiosmtplib
 
-from distribute.config.notify_settings import MailChannel as Settings
+from distribute.config.settings.notify_settings import MailChannel as Settings
 from distribute.core.words import quoted
 from distribute_services.notifier.channel import Message, Unavailable, Undeliverable
 

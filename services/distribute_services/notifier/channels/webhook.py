@@ -17,7 +17,7 @@ import aiohttp
 import orjson
 
 from distribute.client.words import printable
-from distribute.config.notify_settings import WebhookChannel as Settings
+from distribute.config.settings.notify_settings import WebhookChannel as Settings
 from distribute.core.os_words import why
 from distribute_services.notifier.channel import Message, Unavailable, Undeliverable
 

@@ -21,12 +21,12 @@ from distribute.client.words import argument, printable
 from distribute.client.workers import for_each
 from distribute.codec import decode_without_jobs
 from distribute.core.errors import Conflict, LogReplaced, Refused, UnknownName
-from distribute.core.events import BuildCollected, Collected, Submitted
+from distribute.core.files.manifest import build_output_name
 from distribute.core.ids import JobId
-from distribute.core.manifest import build_output_name
+from distribute.core.log.events import BuildCollected, Collected, Submitted
+from distribute.core.log.recorded import Guard
 from distribute.core.projections.results import BatchResults
-from distribute.core.recorded import Guard
-from distribute.core.state import QUEUED, BatchState, Status
+from distribute.core.state.state import QUEUED, BatchState, Status
 from distribute.results.last_lines import last_lines
 from distribute.results.outputs import collect as collect_outputs
 from distribute.results.outputs import collect_build, collect_pulled
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from distribute.client.collect.run import Built, Ended, Run
     from distribute.client.person import Person
-    from distribute.core.manifest import Outputs
+    from distribute.core.files.manifest import Outputs
     from distribute.core.projections.course import Course
     from distribute.ports import Cluster
 

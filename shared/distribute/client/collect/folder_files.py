@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 from distribute.client.words import printable
-from distribute.config.units import format_size
+from distribute.config.sections.units import format_size
 from distribute.core.errors import InputError
 from distribute.core.os_words import why
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from distribute.core.events import RanAt
-    from distribute.core.specs import BatchSpec
+    from distribute.core.log.events import RanAt
+    from distribute.core.spec.specs import BatchSpec
     from distribute.inputs.sources import Source
 
 

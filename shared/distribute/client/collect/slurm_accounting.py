@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from distribute.core.event_base import EARLIEST, LATEST
+from distribute.core.log.event_base import EARLIEST, LATEST
 
 NEEDED = ("JobID", "State")
 """The columns without which the accounting says nothing."""

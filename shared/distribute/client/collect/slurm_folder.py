@@ -23,12 +23,12 @@ from distribute.client.collect.slurm_problems import ACCOUNTING, Problems
 from distribute.client.words import argument, printable
 from distribute.codec import MAX_EVENT_BYTES
 from distribute.core.errors import InputError
-from distribute.core.event_base import Text, Time
-from distribute.core.events import RanAt
+from distribute.core.files.manifest import STDOUT_NAME, is_build_output_name
 from distribute.core.ids import MAX_AUTHOR_BYTES, StoredAuthor, check_author
-from distribute.core.manifest import STDOUT_NAME, is_build_output_name
-from distribute.core.recipe import SAVE
-from distribute.core.specs import BatchSpec
+from distribute.core.log.event_base import Text, Time
+from distribute.core.log.events import RanAt
+from distribute.core.spec.recipe import SAVE
+from distribute.core.spec.specs import BatchSpec
 
 DESCRIPTION = "batch.json"
 MAX_ACCOUNTING_BYTES = 256 << 20

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from distribute.client.collect.folder_files import is_file, is_folder_in
-from distribute.core.named_inputs import files_of, folders_of
-from distribute.core.specs import BatchSpec, InputFile, InputFolder, InputObject
+from distribute.core.spec.named_inputs import files_of, folders_of
+from distribute.core.spec.specs import BatchSpec, InputFile, InputFolder, InputObject
 from distribute.inputs.listed import Hasher
 from distribute.inputs.patterns import Exclude, behind_fixed, matches, of_lines
 from distribute.inputs.sources import JoinedSource, Source

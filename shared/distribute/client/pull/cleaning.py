@@ -15,7 +15,7 @@ from distribute.client.pull.settling import THEIRS
 from distribute.client.pull.target_folder import Found, Parts
 from distribute.client.workers import for_each
 from distribute.core.errors import InputError, IntegrityError
-from distribute.core.manifest import StoredObject
+from distribute.core.files.manifest import StoredObject
 from distribute.core.os_words import message_of
 
 if TYPE_CHECKING:

@@ -14,8 +14,7 @@ from distribute.client.pull.target_folder import Parts, safe_parts, shown
 from distribute.client.queries import no_such_batch
 from distribute.client.results import outputs_listed, read_results
 from distribute.core.errors import IntegrityError, LogReplaced
-from distribute.core.ids import check_name
-from distribute.core.manifest import (
+from distribute.core.files.manifest import (
     Entry,
     Manifest,
     Outputs,
@@ -27,13 +26,14 @@ from distribute.core.manifest import (
     is_build_output_name,
     link_target,
 )
+from distribute.core.ids import check_name
 from distribute.core.words import counted
 
 if TYPE_CHECKING:
     from distribute.client.pull.filters import Filter
-    from distribute.core.events import AttemptEnd, BuildEnd
+    from distribute.core.files.manifest import Outside
     from distribute.core.ids import BatchId
-    from distribute.core.manifest import Outside
+    from distribute.core.log.events import AttemptEnd, BuildEnd
     from distribute.ports import ArtifactStore, Cluster
 
 UNREADABLE = (IntegrityError, ValueError)

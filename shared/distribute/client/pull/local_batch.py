@@ -30,7 +30,7 @@ from distribute.client.pull.note import (
 from distribute.client.pull.target_folder import Found, Kind, Parts, TargetFolder
 from distribute.client.words import argument, local_time, printable
 from distribute.core.errors import InputError, Refused
-from distribute.core.manifest import MAX_PART_BYTES
+from distribute.core.files.manifest import MAX_PART_BYTES
 from distribute.core.os_words import message_of
 from distribute.core.ways import Way
 

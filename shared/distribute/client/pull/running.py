@@ -19,7 +19,7 @@ from distribute.client.pull.new_file import NEW, Content, part_name
 from distribute.client.pull.target_folder import Found, Kind, Parts, TargetFolder, shown
 from distribute.core.errors import InputError, IntegrityError
 from distribute.core.os_words import message_of
-from distribute.core.visits import CHUNK_BYTES, MAX_PIECES, Got, Piece
+from distribute.core.spec.visits import CHUNK_BYTES, MAX_PIECES, Got, Piece
 
 if TYPE_CHECKING:
     from distribute.client.pull.fetching import Pulled

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from distribute.client.pull.running import RunningFile
 from distribute.client.pull.target_folder import Parts, shown
-from distribute.core.manifest import STDOUT_NAME, link_stays_inside
-from distribute.core.recipe import SAVE
-from distribute.core.visits import Entry, FilesFound, path_bytes
+from distribute.core.files.manifest import STDOUT_NAME, link_stays_inside
+from distribute.core.spec.recipe import SAVE
+from distribute.core.spec.visits import Entry, FilesFound, path_bytes
 
 if TYPE_CHECKING:
     from distribute.client.pull.filters import Filter

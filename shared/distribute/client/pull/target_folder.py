@@ -28,7 +28,7 @@ from distribute.client.pull.new_file import (
 )
 from distribute.client.words import printable
 from distribute.core.errors import InputError, IntegrityError, StorageFull
-from distribute.core.manifest import Entry, entry_bytes, link_stays_inside, link_target
+from distribute.core.files.manifest import Entry, entry_bytes, link_stays_inside, link_target
 from distribute.core.os_words import why
 from distribute.core.ways import Way
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from distribute.core import events as ev
+from distribute.core.files.manifest import Outputs
+from distribute.core.folding.outcomes import process_end, process_start, written_at
+from distribute.core.folding.replacing import is_kept
 from distribute.core.ids import BatchId, JobId
-from distribute.core.manifest import Outputs
-from distribute.core.outcomes import process_end, process_start, written_at
+from distribute.core.log import events as ev
+from distribute.core.log.recorded import Recorded
 from distribute.core.projections.course import Course
 from distribute.core.projections.story import BatchStory
-from distribute.core.recorded import Recorded
-from distribute.core.replacing import is_kept
-from distribute.core.specs import BatchSpec
-from distribute.core.state import Attempt
+from distribute.core.spec.specs import BatchSpec
+from distribute.core.state.state import Attempt
 
 
 @dataclass(slots=True)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from distribute.core import events as ev
+from distribute.core.log import events as ev
 from distribute.core.projections.history import Told
-from distribute.core.sentences import Groupable, manner, sentence_of_many
+from distribute.core.telling.sentences import Groupable, manner, sentence_of_many
 from distribute.core.words import format_duration
 
 FEW = 4

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from distribute.core.last_job import has_given_up
-from distribute.core.packed import ClosedBatch
-from distribute.core.state import BatchEnd, BatchState
+from distribute.core.state.last_job import has_given_up
+from distribute.core.state.packed import ClosedBatch
+from distribute.core.state.state import BatchEnd, BatchState
 
 
 class Course(NamedTuple):

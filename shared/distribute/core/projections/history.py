@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from distribute.core import events as ev
-from distribute.core.fold import apply
-from distribute.core.fold_batch import BatchEvent
-from distribute.core.fold_node import NodeEvent
+from distribute.core.folding.fold import apply
+from distribute.core.folding.fold_batch import BatchEvent
+from distribute.core.folding.fold_node import NodeEvent
 from distribute.core.ids import BatchId, JobId
+from distribute.core.log import events as ev
+from distribute.core.log.recorded import Recorded
 from distribute.core.projections.attempts import with_only_job
 from distribute.core.projections.story import BatchStory
-from distribute.core.recorded import Recorded
-from distribute.core.sentences import sentence
-from distribute.core.state import FAILED, KILLED, RUNNING, SUCCEEDED, BatchState, State
-from distribute.core.wording import NOTHING, Known, Wording
+from distribute.core.state.state import FAILED, KILLED, RUNNING, SUCCEEDED, BatchState, State
+from distribute.core.telling.sentences import sentence
+from distribute.core.telling.wording import NOTHING, Known, Wording
 
 
 class Told(NamedTuple):

@@ -10,19 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from math import ceil
 
-from distribute.core import events as ev
-from distribute.core.fold import apply
-from distribute.core.fold_batch import advance
+from distribute.core.explaining.waits_for import WaitsFor, waits_for
+from distribute.core.folding.fold import apply
+from distribute.core.folding.fold_batch import advance
+from distribute.core.folding.replacing import is_kept
 from distribute.core.ids import BatchId, JobId
-from distribute.core.matching import ends, is_paused
+from distribute.core.log import events as ev
+from distribute.core.log.recorded import Recorded
 from distribute.core.projections.ledger_book import Book, whole_ms
 from distribute.core.projections.ledger_book import Entry as Entry
 from distribute.core.projections.ledger_book import Ledger as Ledger
 from distribute.core.projections.ledger_book import Phase as Phase
-from distribute.core.recorded import Recorded
-from distribute.core.replacing import is_kept
-from distribute.core.specs import BatchSpec, CommandWork
-from distribute.core.state import (
+from distribute.core.scheduling.matching import ends, is_paused
+from distribute.core.spec.specs import BatchSpec, CommandWork
+from distribute.core.state.state import (
     CLAIMED,
     ENDED,
     QUEUED,
@@ -33,7 +34,6 @@ from distribute.core.state import (
     State,
     Status,
 )
-from distribute.core.waits_for import WaitsFor, waits_for
 
 BUILD_TYPES = frozenset({"build_started", "build_finished"})
 """The types of the builds' events that a ledger needs."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
-from distribute.core import events as ev
-from distribute.core.outcomes import process_end, process_start, written_at
-from distribute.core.state import Attempt
+from distribute.core.folding.outcomes import process_end, process_start, written_at
+from distribute.core.log import events as ev
+from distribute.core.state.state import Attempt
 
 
 class Phase(StrEnum):

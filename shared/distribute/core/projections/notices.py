@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
-from distribute.core import events as ev
 from distribute.core.ids import BatchId
-from distribute.core.listing import batch_document
-from distribute.core.notified import News
-from distribute.core.recorded import Recorded
-from distribute.core.state import FAILED, NO_EXIT_CODE, BatchState, NodeState, State
-from distribute.core.statuses import rows_with
+from distribute.core.log import events as ev
+from distribute.core.log.notified import News
+from distribute.core.log.recorded import Recorded
+from distribute.core.state.state import FAILED, NO_EXIT_CODE, BatchState, NodeState, State
+from distribute.core.state.statuses import rows_with
+from distribute.core.telling.listing import batch_document
 
 Json = dict[str, Any]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from distribute.core import events as ev
 from distribute.core.ids import BatchId
+from distribute.core.log import events as ev
+from distribute.core.log.recorded import Recorded
 from distribute.core.projections.course import Course
 from distribute.core.projections.story import BatchStory
-from distribute.core.recorded import Recorded
-from distribute.core.state import BatchState
+from distribute.core.state.state import BatchState
 
 
 def result_seqs(batch: BatchState) -> list[int]:

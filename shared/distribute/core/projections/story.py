@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from distribute.core import events as ev
-from distribute.core.fold_batch import advance
+from distribute.core.folding.fold_batch import advance
 from distribute.core.ids import BatchId
-from distribute.core.recorded import Recorded
-from distribute.core.state import BatchState
+from distribute.core.log import events as ev
+from distribute.core.log.recorded import Recorded
+from distribute.core.state.state import BatchState
 
 
 class BatchStory:

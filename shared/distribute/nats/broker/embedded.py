@@ -17,7 +17,7 @@ from shutil import disk_usage, which
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
-from distribute.config.server_url import host_in_url
+from distribute.config.settings.server_url import host_in_url
 from distribute.core.errors import DistributeError, InputError, StorageFull
 from distribute.core.os_words import why
 from distribute.nats.client.connect import Address

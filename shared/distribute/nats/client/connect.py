@@ -11,7 +11,7 @@ from pathlib import Path
 from nats.errors import Error as NatsError
 from nats.errors import UnexpectedEOF
 
-from distribute.config.server_url import server_urls, without_password
+from distribute.config.settings.server_url import server_urls, without_password
 from distribute.core.errors import InputError, Refused, Unreachable
 from distribute.core.ways import Way
 from distribute.nats.client.connection import Connection

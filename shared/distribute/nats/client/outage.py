@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from distribute.config.units import format_duration
+from distribute.config.sections.units import format_duration
 
 _log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 
 from distribute.core.errors import IntegrityError
+from distribute.core.files.manifest import StoredObject
 from distribute.core.ids import BatchId
-from distribute.core.manifest import StoredObject
 from distribute.nats.stream.tokens import escape, unescape
 
 _BUILD = "%build"

@@ -22,9 +22,9 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from distribute.core.errors import IntegrityError, Refused, StorageFull
+from distribute.core.files.manifest import StoredObject, job_of
 from distribute.core.ids import BatchId
-from distribute.core.manifest import StoredObject, job_of
-from distribute.core.named_inputs import RENEW_INPUTS_AFTER_S
+from distribute.core.spec.named_inputs import RENEW_INPUTS_AFTER_S
 from distribute.inputs.sources import Source, as_source
 from distribute.nats.client.connection import Connection
 from distribute.nats.objects.bucket import Bucket, Meta, Named, Superseded

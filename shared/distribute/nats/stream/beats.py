@@ -10,8 +10,8 @@ from itertools import islice
 from math import inf
 
 from distribute.codec import decode_beat, encode_beat
-from distribute.core.beats import Beat
 from distribute.core.errors import UnreadableEvent
+from distribute.core.log.beats import Beat
 from distribute.limited_log import LimitedLog
 from distribute.nats.client.connection import Connection
 from distribute.nats.client.jetstream import NOT_FOUND, ApiError, Stored, call, direct_get

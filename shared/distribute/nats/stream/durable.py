@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 from distribute.core.errors import Unreachable
-from distribute.core.recorded import Recorded
+from distribute.core.log.recorded import Recorded
 from distribute.nats.client.connection import Connection
 from distribute.nats.client.jetstream import ApiError, call
 from distribute.nats.client.patience import report_silence

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from distribute.core.errors import Conflict, LogReplaced
 from distribute.core.ids import Guarded
-from distribute.core.recorded import Guard
+from distribute.core.log.recorded import Guard
 from distribute.nats.client.connection import Connection
 from distribute.nats.client.jetstream import Stored, leader_get
 from distribute.nats.stream import parts

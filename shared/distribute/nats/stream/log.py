@@ -11,9 +11,9 @@ from math import inf
 from distribute.acknowledged import Acknowledged, Questions
 from distribute.codec import decode, encode
 from distribute.core.errors import UnreadableEvent
-from distribute.core.events import Event
 from distribute.core.ids import BatchId, Guarded, Scope, Under
-from distribute.core.recorded import Guard, Recorded, guard_scope
+from distribute.core.log.events import Event
+from distribute.core.log.recorded import Guard, Recorded, guard_scope
 from distribute.nats.client.connection import Connection
 from distribute.nats.client.jetstream import Stored, call, leader_get
 from distribute.nats.client.jetstream import last_seq as end_of

@@ -13,8 +13,8 @@ from math import inf
 
 from distribute.codec import MAX_EVENT_BYTES, decode_in_slices
 from distribute.core.errors import UnreadableEvent
-from distribute.core.events import BuildEvent, Event
-from distribute.core.recorded import Recorded
+from distribute.core.log.events import BuildEvent, Event
+from distribute.core.log.recorded import Recorded
 from distribute.limited_log import LimitedLog
 from distribute.nats.client.connection import Connection
 from distribute.nats.client.jetstream import Stored, direct_get, leader_get

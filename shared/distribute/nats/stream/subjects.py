@@ -14,9 +14,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from distribute.core.authors import ADDRESSED, subject_author
-from distribute.core.events import KINDS, BatchEvent, BuildEvent, Event, JobEvent, type_of
 from distribute.core.ids import Assignments, BatchId, BuildId, Guarded, JobId, Scope, Under
+from distribute.core.log.authors import ADDRESSED, subject_author
+from distribute.core.log.events import KINDS, BatchEvent, BuildEvent, Event, JobEvent, type_of
 from distribute.nats.stream.tokens import escape
 from distribute.ports import Only
 

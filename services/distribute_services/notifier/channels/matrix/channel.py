@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from distribute.config.matrix_account import MatrixAccount
+from distribute.config.settings.matrix_account import MatrixAccount
 from distribute.core.errors import InputError
 from distribute_services.notifier.channel import Message, Unavailable, Undeliverable
 from distribute_services.notifier.channels.matrix.content import content_of

@@ -7,7 +7,7 @@ import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from distribute.config.matrix_account import MatrixAccount
+from distribute.config.settings.matrix_account import MatrixAccount
 from distribute.core.errors import InputError
 from distribute.core.os_words import why
 from distribute.runtime import new_id

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from distribute.config.matrix_account import MatrixAccount
+from distribute.config.settings.matrix_account import MatrixAccount
 from distribute.core.errors import InputError
 from distribute.core.words import quoted
 from distribute_services.notifier.channel import Unavailable

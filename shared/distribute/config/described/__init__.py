@@ -1,0 +1,1 @@
+"""What each key means, for the JSON Schemas and for docs/keys.md."""

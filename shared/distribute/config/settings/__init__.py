@@ -1,0 +1,1 @@
+"""The settings of clients, nodes and servers, and where a cluster is."""

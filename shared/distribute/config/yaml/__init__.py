@@ -1,0 +1,1 @@
+"""YAML: its plain values, with the place of each, and in plain words what is wrong with a text."""

@@ -1,0 +1,1 @@
+"""Checks of a whole state and of a whole log."""

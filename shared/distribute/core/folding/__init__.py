@@ -1,0 +1,1 @@
+"""The fold: what each event changes in the state."""

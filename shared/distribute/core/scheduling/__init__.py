@@ -1,0 +1,1 @@
+"""The scheduler's policy: what to append next, given the state and the time."""

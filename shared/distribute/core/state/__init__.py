@@ -1,0 +1,1 @@
+"""The state of the lab, and its forms in memory and in snapshots. Only `folding` changes it."""

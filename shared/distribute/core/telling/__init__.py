@@ -1,0 +1,1 @@
+"""Events in sentences, and batches as JSON."""
