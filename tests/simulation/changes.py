@@ -8,7 +8,7 @@ from distribute.core.ids import AttemptId, BatchId, JobId
 from distribute.core.log import events as ev
 from distribute.core.log.recorded import Recorded
 from distribute.core.spec.specs import BatchSpec
-from distribute.core.state.state import BatchState, Status
+from distribute.core.state.state import BatchState, State, Status
 from distribute.sim.computer import Process
 
 from .story import require
@@ -99,15 +99,15 @@ class Asked:
         self._killed: dict[BatchId | JobId, float] = {}
         self._moved: dict[AttemptId, float] = {}
 
-    def note(self, event: ev.Event, now: float) -> None:
-        """An event came into the log."""
+    def note(self, event: ev.Event, state: State, now: float) -> None:
+        """An event came into the log, and `state` has taken it."""
         match event:
             case ev.KillRequested(state=None):
                 of = event.scope if event.job is None else JobId(*event.scope, event.job)
                 self._killed.setdefault(of, now)
             case ev.RetryRequested():
                 self._killed.pop(event.scope, None)
-            case ev.MoveRequested():
+            case ev.MoveRequested() if _is_moved(event, state):
                 self._moved.setdefault(AttemptId(*event.scope, event.job, event.attempt), now)
             case _:
                 pass
@@ -120,3 +120,11 @@ class Asked:
         for asked_at, what in ((killed_at, "killed"), (moved_at, "moved")):
             if process.started_at < asked_at:
                 require(now < asked_at + ENDED_WITHIN_S, f"{unit} runs on, although it was {what}")
+
+
+def _is_moved(event: ev.MoveRequested, state: State) -> bool:
+    """Does the fold have the attempt given back? Not if it ended, or its batch gave up, just before."""
+    batch = state.batches.get(event.scope)
+    row = batch.rows.get(event.job) if batch is not None else None
+    attempt = batch.active.get(row) if batch is not None and row is not None else None
+    return attempt is not None and attempt.number == event.attempt and attempt.moved_by is not None

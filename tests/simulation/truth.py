@@ -99,10 +99,10 @@ class Truth:
             count_given_back(self.happened, self.state, event)
         self._note_for_ever(event)
         self.holds.note(recorded)
-        self._asked.note(event, self._loop.now)
         self.edits.note(recorded, self.state.batches.get(event.scope) if event.about == "batch" else None)
         verdict = self._verdict_on(recorded)
         misfit = apply(self.state, recorded)
+        self._asked.note(event, self.state, self._loop.now)
         if recorded.seq % CHECK_EVERY == 0:
             check_touched(self.state, event)
         if isinstance(event, ev.BatchArchived) and verdict is Verdict.FITS:

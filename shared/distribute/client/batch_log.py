@@ -17,6 +17,7 @@ from distribute.saved.log import SavedLog
 if TYPE_CHECKING:
     from distribute.core.ids import BatchId
     from distribute.core.log.recorded import Recorded
+    from distribute.core.state.state import BatchState
     from distribute.ports import Cluster
 
 BATCH_TYPES = types_of(BatchEvent)
@@ -109,8 +110,9 @@ async def read_standing(cluster: Cluster, batch: BatchId) -> Standing:
     """How a batch stands now.
 
     A batch of which the log has no `completed` and no `deleted`, and that replaced none, can't be over,
-    whatever its jobs did: then this reads a few events only. Otherwise the scheduler says how it stands; if
-    it does not answer, this folds all events of the batch.
+    whatever its jobs did; and one without `max_failures` can't have given up. Then this reads a few events
+    only. Otherwise the scheduler says how it stands; if it does not answer, this folds all events of the
+    batch.
     """
     story = BatchStory(batch)
     may_be_over = False
@@ -123,13 +125,18 @@ async def read_standing(cluster: Cluster, batch: BatchId) -> Standing:
                 story.fold(recorded)
                 may_be_over = may_be_over or recorded.event.type in ENDS or _replaces(recorded.event)
         scope_seq = story.scope_seq
-    if may_be_over:
+    if may_be_over or _may_have_given_up(story.state):
         told = await ask_standing(cluster, batch)
         if told is not None:
             return Standing(told.course, scope_seq)
         story = BatchStory(batch)
         await BatchReader(cluster, batch, story.fold).read_to_now()
     return Standing(Course.of(story.state), max(scope_seq, story.scope_seq))
+
+
+def _may_have_given_up(batch: BatchState | None) -> bool:
+    """Does it depend on how its jobs ended whether others begin?"""
+    return batch is not None and batch.limits.max_failures is not None
 
 
 def _replaces(event: Event) -> bool:

@@ -193,3 +193,16 @@ async def test_only_a_job_that_a_node_has_can_be_moved(cluster: Any) -> None:
     with pytest.raises(Refused, match=r"lab/sweep/job1 is over \(killed\)"):
         await move(cluster, queries, JANE, JOB)
     assert said(cluster) == []
+
+
+async def test_a_job_that_would_not_begin_again_is_not_moved(cluster: Any) -> None:
+    """So many jobs of its batch failed that no other begins."""
+    spec = make.batch(3, max_failures=1, retries=0)
+    await cluster.say(make.joined(cpus=2), make.submitted(spec))
+    for job in ("job1", "job2"):
+        await cluster.say(make.assigned(job), make.claimed(job), make.started(job))
+    await move(cluster, Queries(cluster), JANE, JOB, dry=True)
+    await cluster.say(make.finished("job2", succeeded=False))
+    with pytest.raises(Refused, match=r"lab/sweep begins no further job \(max_failures\)"):
+        await move(cluster, Queries(cluster), JANE, JOB)
+    assert said(cluster) == []
