@@ -13,7 +13,7 @@ async def append(cluster: Cluster, *events: Event) -> int:
     """Append events behind whatever is there. Returns the sequence of the last."""
     seq = 0
     for event in events:
-        last = await cluster.log.last(guard_scope(event))
+        last = await cluster.stream.last(guard_scope(event))  # a guard knows no archives
         seq = await cluster.log.append(event, Guard(last.seq if last is not None else 0))
     return seq
 

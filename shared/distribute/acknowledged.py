@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol
 from distribute.core.errors import Conflict, LogReplaced
 from distribute.core.ids import Guarded, Scope
 from distribute.core.log.events import Event, NodeEvent
-from distribute.core.log.outdated import OUTDATED_BY
+from distribute.core.log.outdated import OUTDATED_BY, closed_with
 from distribute.core.log.recorded import Guard, Recorded, guard_scope
 
 _log = logging.getLogger(__name__)
@@ -256,7 +256,9 @@ class Acknowledged:
             last = await self._questions.last(lost.event.scope, event_type)
             if last is not None and last.seq > behind and not self._is_before(last.event, lost):
                 return True
-        return False
+        batch = closed_with(lost.event)
+        compacted = await self._questions.last(batch, "compacted") if batch is not None else None
+        return compacted is not None and compacted.seq > behind
 
     def _has_later(self, lost: _Remembered, types: frozenset[str]) -> bool:
         """Did the broker acknowledge a later event of these types in the same scope?"""

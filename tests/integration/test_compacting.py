@@ -128,6 +128,24 @@ async def test_the_late_word_of_a_node_goes_behind_what_was_removed(cluster: Clu
     await delete(cluster, JANE, SWEEP.id)
 
 
+@pytest.mark.parametrize("is_limited", [False, True])
+async def test_a_late_decision_of_the_scheduler_does_not_go_behind_what_was_removed(
+    cluster: Cluster, is_limited: bool
+) -> None:
+    """Another one beat it. The stream has neither that one any more, nor what the guard names."""
+    await live(cluster)
+    job = JobId(*SWEEP.id, "job1")
+    first = await cluster.log.last(job, "assigned")
+    assert first is not None
+    await compacted(cluster)
+    compacted_seq = await cluster.log.last_seq()
+    late = builders.assigned("job1", attempt=2, limited=is_limited or None)
+    with pytest.raises(Conflict) as refused:
+        await cluster.log.append(late, Guard(first.seq))
+    assert (refused.value.beaten_by_seq, refused.value.last_seq) == (compacted_seq, 0)
+    assert await cluster.log.last_seq() == compacted_seq
+
+
 def _folded(records: list[Recorded]) -> State:
     state = State()
     for recorded in records:

@@ -5,7 +5,8 @@ from itertools import product
 
 import pytest
 
-from distribute.core.log.events import Event
+from distribute.core.errors import Conflict
+from distribute.core.log.events import SCHEDULER, Event
 from distribute.core.log.recorded import Guard, Recorded
 from distribute.sim.network import Link, Weather
 from distribute.sim.remembering import RememberingLog
@@ -141,6 +142,50 @@ def test_a_decision_about_an_attempt_is_not_appended_again_once_its_job_was_assi
     """The new attempt may have the same number, and be at the same node."""
     first, again = make.submitted(), make.assigned()
     assert after_a_loss(first, lost, [again]) == [first.id, again.id]
+
+
+@pytest.mark.parametrize(
+    "lost", [make.assigned(), make.stop_ordered(), make.released(), make.excused(), make.job_archived()]
+)
+def test_a_decision_about_an_attempt_is_not_appended_again_once_its_batch_was_compacted(lost: Event) -> None:
+    """Its node would take the job of a batch that is closed. What others say, the fold judges."""
+    first, meanwhile = make.submitted(make.batch(1)), make.assigned()
+    joined, compacted = make.joined(), make.compacted(first_seq=1, last_seq=3)
+    stage = Stage()
+
+    async def story() -> None:
+        log = RememberingLog(Link(stage.broker, Weather))
+        await log.append(first, Guard(0))
+        await log.append(lost, Guard(0))
+        stage.broker.crash(lost=1)
+        stage.publish(joined, meanwhile, compacted)
+        stage.broker.stored.purge(first.scope, before=4)
+        stage.broker.come_up()
+        await asyncio.sleep(RECONNECTED_S)
+
+    stage.tell(story())
+    is_decision = lost.author == SCHEDULER
+    assert stage.ids() == [joined.id, compacted.id, *([] if is_decision else [lost.id])]
+
+
+@pytest.mark.parametrize("is_limited", [False, True])
+def test_a_decision_that_another_one_beat_is_refused_although_both_were_compacted(is_limited: bool) -> None:
+    """The stream has neither the event that its guard names, nor the one that came behind that."""
+    limited = True if is_limited else None
+    first, beats = make.assigned(limited=limited), make.assigned(attempt=2, limited=limited)
+    late = make.assigned(attempt=2, node="ws2", limited=limited)
+    stage = Stage()
+
+    async def story() -> Conflict:
+        stage.publish(first, make.released(), beats, make.compacted(first_seq=1, last_seq=3))
+        stage.broker.stored.purge(late.batch_id, before=4)
+        log = RememberingLog(Link(stage.broker, Weather))
+        with pytest.raises(Conflict) as refusal:
+            await log.append(late, Guard(1 if is_limited else 2))
+        return refusal.value
+
+    refused = stage.tell(story())
+    assert (refused.beaten_by_seq, refused.last_seq) == (4, 0)
 
 
 def test_lost_decisions_about_two_attempts_are_appended_again_in_their_order() -> None:

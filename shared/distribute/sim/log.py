@@ -11,6 +11,7 @@ from distribute.codec import encode
 from distribute.core.errors import Conflict, DistributeError, LogReplaced
 from distribute.core.ids import BatchId, Guarded, Scope
 from distribute.core.log.events import Event
+from distribute.core.log.outdated import closed_with
 from distribute.core.log.recorded import Guard, Recorded, guard_scope
 from distribute.ports import Garbage, Only, Place, Raw
 from distribute.sim.following import Follower
@@ -226,7 +227,7 @@ class SimulatedLog:
             return
         if found_seq < guard.last_seq:
             if await self._link.ask(lambda: stored.was_purged(guard.last_seq)):
-                self._again(entry, found_seq)
+                await self._settle_removed(entry, guard, found_seq)
                 return
             self._refused(entry, LogReplaced(f"the log has lost its end: {scope} ends at {found_seq}"))
             return
@@ -237,6 +238,17 @@ class SimulatedLog:
             self._stored(entry, first.seq)
         else:
             self._refused(entry, Conflict(scope, guard.last_seq, beaten_by_seq=first.seq, last_seq=found_seq))
+
+    async def _settle_removed(self, entry: _Outgoing, guard: Guard, found_seq: int) -> None:
+        """Settle the refusal of an event whose guard names what a compaction removed."""
+        batch = closed_with(entry.event)
+        compacted = await self.last(batch, "compacted") if batch is not None else None
+        if compacted is not None and compacted.seq > guard.behind:
+            scope = guard_scope(entry.event)
+            beaten = Conflict(scope, guard.last_seq, beaten_by_seq=compacted.seq, last_seq=found_seq)
+            self._refused(entry, beaten)
+        else:
+            self._again(entry, found_seq)
 
     def _again(self, entry: _Outgoing, expected_seq: int) -> None:
         entry.settling = False

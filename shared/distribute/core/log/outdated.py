@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from distribute.core.ids import BatchId
 from distribute.core.log import events as ev
 from distribute.core.log.events import KINDS, Event, type_of
 
@@ -71,6 +72,18 @@ _BY_KIND: Mapping[type[Event], frozenset[str]] = {
 
 OUTDATED_BY: Mapping[str, frozenset[str]] = {type_of(kind): types for kind, types in _BY_KIND.items()}
 """By type: the types of later events of the same scope that make an event out of date."""
+
+_DECISIONS = _types(ev.Assigned, ev.StopOrdered, ev.Released, ev.Excused)
+
+
+def closed_with(event: Event) -> BatchId | None:
+    """The batch whose compaction makes a lost or late event out of date. None: no compaction does.
+
+    It removes from the stream what came before a decision of the scheduler, and what came since. So no guard
+    of the job can tell any more that the decision is late, and the node that it names would act on it.
+    """
+    return event.batch_id if isinstance(event, ev.JobEvent) and event.type in _DECISIONS else None
+
 
 _MISSING = set(KINDS) - _BY_KIND.keys()
 assert not _MISSING, f"what makes {_MISSING} out of date?"

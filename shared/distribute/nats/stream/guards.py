@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from distribute.core.errors import Conflict, LogReplaced
-from distribute.core.ids import Guarded
+from distribute.core.ids import BatchId, Guarded
 from distribute.core.log.recorded import Guard
 from distribute.nats.client.connection import Connection
 from distribute.nats.client.jetstream import Stored, leader_get
@@ -18,7 +18,8 @@ class ScopeGuard(NamedTuple):
     """A guard, and its scope (or everything under a batch).
 
     `is_event` tells whether readers accept a message as an event. `now_at` gives the new sequence of an event
-    that was appended again because the log had lost it.
+    that was appended again because the log had lost it. `closed_with` is the batch whose compaction makes the
+    event out of date, if there is one.
     """
 
     stream: str
@@ -26,6 +27,7 @@ class ScopeGuard(NamedTuple):
     guard: Guard
     is_event: Callable[[Stored], Awaitable[bool]]
     now_at: Callable[[Guarded, int], Awaitable[int]]
+    closed_with: BatchId | None = None
 
     @property
     def filter(self) -> str:
@@ -51,7 +53,7 @@ async def settle(connection: Connection, condition: ScopeGuard, message_id: str)
         LogReplaced: the log has less of the scope than the author of the event knew.
         NobodyAnswers, Unreachable: the broker could not be asked.
     """
-    stream, scope, guard, is_event, now_at = condition
+    stream, scope, guard, is_event, now_at, closed_with = condition
     if guard.last_seq:
         guard = guard._replace(last_seq=await now_at(scope, guard.last_seq))
     last = await leader_get(connection, stream, {"last_by_subj": condition.filter})
@@ -60,6 +62,9 @@ async def settle(connection: Connection, condition: ScopeGuard, message_id: str)
         return Settled(None, found_seq)
     if found_seq < guard.last_seq:
         if await _was_removed(connection, stream, guard.last_seq):
+            compacted_seq = await _compacted_seq(connection, stream, closed_with)
+            if compacted_seq > guard.behind:
+                raise Conflict(scope, guard.last_seq, beaten_by_seq=compacted_seq, last_seq=found_seq)
             return Settled(None, found_seq)  # it was the last one, and the scope has none behind it
         raise LogReplaced(
             f"{connection.address}: the log has lost its end, or was restored from an older copy: the last "
@@ -83,6 +88,14 @@ async def _was_removed(connection: Connection, stream: str, seq: int) -> bool:
     """Was the message at this sequence removed, as by a compaction? The stream goes on behind it."""
     there = await leader_get(connection, stream, {"seq": seq, "next_by_subj": ">"})
     return there is not None and there.seq > seq
+
+
+async def _compacted_seq(connection: Connection, stream: str, batch: BatchId | None) -> int:
+    """The sequence at which the batch was compacted; 0: it was not, or there is no batch to ask about."""
+    if batch is None:
+        return 0
+    last = await leader_get(connection, stream, {"last_by_subj": scope_filter(batch, "compacted")})
+    return last.seq if last is not None else 0
 
 
 def _is_of(stored: Stored, message_id: str) -> bool:

@@ -13,6 +13,7 @@ from distribute.codec import decode, encode
 from distribute.core.errors import UnreadableEvent
 from distribute.core.ids import BatchId, Guarded, Scope, Under
 from distribute.core.log.events import Event
+from distribute.core.log.outdated import closed_with
 from distribute.core.log.recorded import Guard, Recorded, guard_scope
 from distribute.nats.client.connection import Connection
 from distribute.nats.client.jetstream import Stored, call, leader_get
@@ -93,7 +94,9 @@ class JetStreamLog:
         guard: Guard,
         now_at: Callable[[Guarded, int], Awaitable[int]],
     ) -> asyncio.Future[int]:
-        condition = ScopeGuard(EVENTS, guard_scope(event), guard, self._messages.is_event, now_at)
+        condition = ScopeGuard(
+            EVENTS, guard_scope(event), guard, self._messages.is_event, now_at, closed_with(event)
+        )
         return self._publisher.publish(event_subject(event), body, message_id=event.id, guard=condition)
 
     async def _append_again(self, event: Event, guard: Guard) -> int:
