@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 
 from distribute.core.errors import IntegrityError
+from distribute.core.log.events import Compacted
 from distribute.core.state.state import State
-from distribute.ports import Cluster
+from distribute.ports import Cluster, EventLog, Only
 from distribute.snapshot import load
 
 SNAPSHOT = "scheduler"
@@ -38,3 +39,19 @@ async def _is_of_this_log(cluster: Cluster, state: State) -> bool:
         return state.seq == 0 or (await cluster.log.get(state.seq)).time == state.time
     except KeyError:
         return False
+
+
+async def unread_compaction(log: EventLog, seq: int) -> int | None:
+    """The sequence of the last compaction behind `seq` that moved events up to `seq`; None: there is none.
+
+    A reader that is at `seq` may have missed those events: they may have been removed just before it came to
+    them. It notices that when it folds the compaction. Whoever restored its state at `seq` would not: they
+    look for later events only, in the archive, too.
+    """
+    found = None
+    only = Only(types=frozenset({"compacted"}))
+    async for records in log.follow(after=seq, only=only, until=await log.last_seq()):
+        for recorded in records:
+            if isinstance(recorded.event, Compacted) and recorded.event.first_seq <= seq:
+                found = recorded.seq
+    return found

@@ -11,7 +11,7 @@ from distribute.core.state.batch_record import changing_pieces, fixed_pieces, se
 from distribute.core.state.packed import Record
 from distribute.core.state.state import BatchState, State
 from distribute.slices import in_slices
-from distribute.snapshot import StateDigests, copy_core, core_pieces, join_records
+from distribute.snapshot import StateDigests, copy_core, core_pieces
 
 
 class _Written(NamedTuple):
@@ -55,12 +55,8 @@ class SnapshotWriter:
         self._one_at_a_time = asyncio.Lock()
         self._one_snapshot_at_a_time = asyncio.Lock()
 
-    async def write(self, state: State) -> bytes:
-        """The snapshot of the state at one moment: the same bytes as `dump`."""
-        return join_records((await self.records(state)).all())
-
     async def records(self, state: State) -> SnapshotRecords:
-        """The records of the state at one moment."""
+        """The records of the state at one moment. Joined, they are the same bytes as `dump`."""
         async with self._one_snapshot_at_a_time:
             return await self._records(state)
 

@@ -27,6 +27,7 @@ from distribute.core.scheduling.liveness import Lease
 from distribute.core.state.state import State
 from distribute.nats.client.connect import Address
 from distribute.nats.cluster import Cluster, open_cluster
+from distribute.snapshot import join_records
 from distribute.snapshot_writer import SnapshotWriter, write_batch
 from distribute_services.node_runner.machine.attempts import SubmissionRef
 from distribute_services.node_runner.work.batches import load_submission
@@ -59,7 +60,7 @@ async def _measure(elsewhere: ProcessPoolExecutor) -> list[Figure]:
         figures += await _measure_node(elsewhere, broker.address, cluster)
     writer, state = SnapshotWriter(), _million()
     async with watched() as turns:
-        await writer.write(state)
+        join_records((await writer.records(state)).all())
     return [*figures, *_figures(f"scheduler: a snapshot of {SNAPSHOT_BATCHES * JOBS:,} jobs", turns)]
 
 

@@ -17,9 +17,10 @@ from distribute.core.state.packing import packable
 from distribute.core.words import counted
 from distribute.limited_log import LimitedLog
 from distribute.ports import Cluster
-from distribute.restoring import SNAPSHOT, restore
+from distribute.restoring import SNAPSHOT, restore, unread_compaction
 from distribute.runtime import Failure, draining, new_id, supervise, unless_stopped
 from distribute.slices import in_slices
+from distribute.snapshot import join_records
 from distribute.snapshot_writer import SnapshotWriter
 from distribute_services.scheduler.in_order import InOrder
 from distribute_services.scheduler.logic import MOST_AT_ONCE, Scheduler
@@ -240,9 +241,14 @@ class SchedulerService:
             return
         self._snapshot_seq = state.seq
         try:
-            data = await self._snapshots.write(state)
+            records = await self._snapshots.records(state)
             await self._pack()
-            await self._cluster.store.put_snapshot(SNAPSHOT, data)
+            unread_seq = await unread_compaction(self._cluster.log, records.seq)
+            if unread_seq is not None:
+                log.info("no state is saved before event %d is read: it moved events", unread_seq)
+                self._snapshot_due_seq = unread_seq
+                return
+            await self._cluster.store.put_snapshot(SNAPSHOT, join_records(records.all()))
         except DistributeError as error:
             # Without it the next start takes longer. That is no reason to stop scheduling.
             log.warning("no snapshot was saved: %s", error)
