@@ -91,6 +91,15 @@ async def test_a_guard_holds_that_names_what_was_removed_until_another_event_com
         await log.append(make.joined("ws1"), Guard(11))
 
 
+async def test_a_late_decision_does_not_go_behind_what_a_compaction_removed() -> None:
+    log = await log_of(*STORY, make.compacted(8))
+    await log.purge(SWEEP, before=9)
+    with pytest.raises(Conflict) as conflict:
+        await log.append(make.assigned(attempt=2), Guard(7))
+    assert (conflict.value.beaten_by_seq, conflict.value.last_seq) == (10, 0)
+    assert await log.append(make.finished(), Guard(7)) == 11, "the fold judges what nodes say"
+
+
 async def test_the_last_event_of_a_scope_or_a_type_is_found() -> None:
     log = await log_of(*STORY)
     assert (await log.last(SWEEP)).seq == 8  # type: ignore[union-attr]

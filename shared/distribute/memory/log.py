@@ -10,6 +10,7 @@ from distribute.codec import encode
 from distribute.core.errors import Conflict, LogReplaced
 from distribute.core.ids import BatchId, Guarded, Scope
 from distribute.core.log.events import Event
+from distribute.core.log.outdated import closed_with
 from distribute.core.log.recorded import Guard, Recorded, guard_scope
 from distribute.ports import Garbage, Only, Place, Raw
 from distribute.stored_events import StoredEvents, wanted
@@ -31,10 +32,16 @@ class MemoryLog:
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         scope = guard_scope(event)
         found_seq = self.stored.last_seq_of(scope)
-        if guard.holds(found_seq) or (found_seq < guard.last_seq and self.stored.was_purged(guard.last_seq)):
+        compacted_seq = self._compacted_seq(event)
+        is_removed = found_seq < guard.last_seq and self.stored.was_purged(guard.last_seq)
+        if guard.holds(found_seq) or (is_removed and compacted_seq <= guard.behind):
             answer.set_result(self.stored.store(encode(event), self._clock()).seq)
             self._grew.set()
             self._grew = asyncio.Event()
+            return answer
+        if is_removed:
+            beaten = Conflict(scope, guard.last_seq, beaten_by_seq=compacted_seq, last_seq=found_seq)
+            answer.set_exception(beaten)
             return answer
         first = self.stored.first_of(scope, guard.behind)
         if first is None:
@@ -45,6 +52,12 @@ class MemoryLog:
             conflict = Conflict(scope, guard.last_seq, beaten_by_seq=first.seq, last_seq=found_seq)
             answer.set_exception(conflict)
         return answer
+
+    def _compacted_seq(self, event: Event) -> int:
+        """The sequence of the compaction that makes the event out of date; 0: there is none."""
+        batch = closed_with(event)
+        compacted = self.stored.last_of(batch, "compacted") if batch is not None else None
+        return 0 if compacted is None else compacted.seq
 
     def begin_anew(self) -> None:
         """As `ports.EventLog.begin_anew`. This log loses nothing."""
