@@ -6,10 +6,11 @@ import pytest
 
 from distribute.core.ids import AttemptId
 from distribute.core.log import events as ev
+from distribute.core.log.recorded import Recorded
 from distribute.testing import builders as make
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st
-from distribute_services.node_runner.machine.attempts import Ending, SubmissionRef
+from distribute_services.node_runner.machine.attempts import Ending, Phase, SubmissionRef
 from unit.services.runner_kit import DONE, SWEEP, Node, event_of
 
 
@@ -89,11 +90,14 @@ def test_a_build_is_reported_behind_events_of_an_earlier_build(node: Node) -> No
 
 
 def test_jobs_of_a_failed_build_wait_to_be_released(node: Node) -> None:
-    _, claim = node.hear(make.assigned(cpus=1))
+    assigned = make.assigned(cpus=1)
+    _, claim = node.hear(assigned)
+    scope = [Recorded(node.seq, float(node.seq), assigned), node.record(event_of(claim))]
     read, _ = node.handle(st.Loaded(SWEEP, True))
     node.stored(claim)
     (started,) = node.read(read)
-    assert node.handle(st.Built(SWEEP, Ending(succeeded=False, reason="exit code 2"), None)) == []
+    (in_doubt,) = node.handle(st.Built(SWEEP, Ending(succeeded=False, reason="exit code 2"), None))
+    assert node.read(in_doubt, *scope) == [], "it counts"
     (finished,) = node.stored(started)
     assert event_of(finished).reason == "exit code 2"
     assert isinstance(claim, do.Report)
@@ -221,17 +225,78 @@ def test_a_release_of_another_attempt_or_node_stops_nothing(node: Node) -> None:
     assert node.hear(make.released(node="ws2")) == []
 
 
-def test_a_persons_deletion_stops_no_job(node: Node) -> None:
-    node.run()
-    assert node.hear(make.deleted()) == [], "the batch runs, so the fold refuses it"
-
-
-def test_a_completed_that_the_fold_refuses_stops_no_job(node: Node) -> None:
-    """It has the scheduler as author, but jobs of the batch run, so it must be forged."""
+@pytest.mark.parametrize(
+    "over", [make.completed(), make.deleted(), make.compacted(7)], ids=lambda one: one.type
+)
+def test_an_end_of_a_batch_that_the_fold_refuses_stops_no_job(node: Node, over: ev.Event) -> None:
+    """Jobs of the batch run, so it must be forged."""
     ended = node.run("job1")
-    node.run("job2")
+    running = node.run("job2")
     node.end(ended)
-    assert node.hear(make.completed()) == []
+    (in_doubt,) = node.hear(over)
+    assert in_doubt == do.Read(running)
+    assigned = make.assigned("job2").model_copy(update={"id": running.assigned_id})
+    scope = [node.record(event) for event in (assigned, *running.outbox.in_log)]
+    assert node.read(in_doubt, *scope) == []
+    assert running.phase is Phase.RUNNING
+
+
+# --- an assignment that the fold refuses: nobody releases it -----------------------------------------
+
+
+def misfit(node: Node) -> tuple[list[Recorded], list[do.Instruction]]:
+    """A second attempt is released and assigned once more. What the scope has, and what the node does."""
+    of = make.submitted().id
+    scope = [
+        node.record(event)
+        for number in (1, 2)
+        for event in (
+            make.assigned(attempt=number, submission=of),
+            make.released(attempt=number, submission=of),
+        )
+    ]
+    late = make.assigned(attempt=2, submission=of)
+    instructions = node.hear(late)
+    return [*scope, Recorded(node.seq, float(node.seq), late)], instructions
+
+
+def test_a_job_whose_build_failed_is_let_go_if_its_assignment_does_not_count(node: Node) -> None:
+    scope, (_, claim) = misfit(node)
+    node.handle(st.Loaded(SWEEP, True))
+    node.stored(claim)
+    (in_doubt,) = node.handle(st.Built(SWEEP, Ending(succeeded=False), None))
+    assert lets_go(node, in_doubt, scope)
+
+
+def test_a_job_that_is_claimed_behind_the_failure_of_its_build_is_let_go_likewise(node: Node) -> None:
+    scope, (_, claim) = misfit(node)
+    node.handle(st.Loaded(SWEEP, True))
+    node.handle(st.Built(SWEEP, Ending(succeeded=False), None))
+    (in_doubt,) = node.stored(claim)
+    assert lets_go(node, in_doubt, scope)
+
+
+@pytest.mark.parametrize(
+    "over", [make.completed(), make.deleted(), make.compacted(7)], ids=lambda one: one.type
+)
+def test_a_job_that_runs_is_let_go_when_its_batch_is_over_if_its_assignment_does_not_count(
+    node: Node, over: ev.Event
+) -> None:
+    scope, (_, claim) = misfit(node)
+    node.handle(st.Loaded(SWEEP, False))
+    (launch,) = node.stored(claim)
+    (started,) = node.handle(st.Launched(launch.attempt))
+    node.stored(started)
+    (in_doubt,) = node.hear(over)
+    assert lets_go(node, in_doubt, scope)
+
+
+def lets_go(node: Node, in_doubt: do.Instruction, scope: list[Recorded]) -> bool:
+    """Does the node stop its only job when it has read the scope?"""
+    note, stop = node.read(in_doubt, *scope)
+    assert isinstance(note, do.Note)
+    assert isinstance(stop, do.Stop)
+    return not node.machine.has
 
 
 def test_the_build_of_a_batch_that_is_over_is_removed(node: Node) -> None:

@@ -238,6 +238,10 @@ class Builds:
         """Can attempts of the batch start?"""
         return self._in(batch, BuildPhase.READY) is not None
 
+    def has_failed(self, batch: BatchId) -> bool:
+        """Did the build of the batch fail?"""
+        return self._in(batch, BuildPhase.FAILED) is not None
+
     def gives_back(self, batch: BatchId, job: str) -> bool:
         """May the node give back a job that it could not start? Only once; the job may be assigned again."""
         build = self._builds.get(batch)

@@ -154,7 +154,8 @@ class Course:
             attempt.phase = Phase.COLLECTING
             return [do.Collect(attempt, Ending(succeeded=False, reason=attempt.failure))]
         if not self._builds.is_ready(attempt.job.batch_id):
-            return []
+            # The scheduler takes it back now, if the fold knows it. If not, nobody would.
+            return read_scope(attempt) if self._builds.has_failed(attempt.job.batch_id) else []
         attempt.phase = Phase.LAUNCHING
         return [do.Launch(attempt)]
 
