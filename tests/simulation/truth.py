@@ -9,8 +9,7 @@ from distribute.core.folding.fold import apply
 from distribute.core.ids import BatchId, JobId
 from distribute.core.log import events as ev
 from distribute.core.log.recorded import Recorded
-from distribute.core.scheduling.matching import never
-from distribute.core.state.state import BatchState, State, Status
+from distribute.core.state.state import BatchState, State
 from distribute.sim.computer import Process
 from distribute.sim.loop import VirtualLoop
 from distribute.sim.stored_files import StoredFiles
@@ -339,28 +338,6 @@ class Truth:
         require(complete == state.archived, f"{batch} is complete, or is not, as people see it")
 
     # --- the end -----------------------------------------------------------------------------------
-
-    def unfinished(self) -> list[str]:
-        """What is still to come, of batches that can end at all."""
-        found = []
-        for batch in self.state.batches.values():
-            if self._can_never_end(batch):
-                continue
-            if batch.end is None:
-                counts = {status.name: batch.counts[status] for status in Status if batch.counts[status]}
-                found.append(f"{batch.id} is not over: {counts}")
-            elif not batch.archived:
-                found.append(f"{batch.id} is over, and not archived: {sorted(batch.unarchived)}")
-        return found
-
-    def _can_never_end(self, batch: BatchState) -> bool:
-        """Has it jobs that no node can run, or does it wait for such a batch?"""
-        nodes = self.state.nodes.values()
-        if any(all(never(node, group.shape) for node in nodes) for group in batch.groups):
-            return True
-        waits = self.state.waits.get(batch.id)
-        others = [self.state.batches.get(name) for name in waits.left] if waits is not None else []
-        return any(other is not None and other.end is None and self._can_never_end(other) for other in others)
 
     def finish(self) -> None:
         """The last check: of every job, and of replay."""

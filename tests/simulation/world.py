@@ -38,6 +38,7 @@ from .scheduling import IdleNode, SchedulerProcess
 from .stories import Broken, require
 from .trouble import Trouble
 from .truth import Truth
+from .unfinished import unfinished
 
 LONGEST_DOWN_S = 90.0
 ADMIN_EVERY_S = 20.0
@@ -301,7 +302,7 @@ class World:
 
     def _look(self) -> None:
         """Is everything done?"""
-        undone = self.truth.unfinished() or self._restless() or self.mailboxes.untold()
+        undone = list(unfinished(self.truth.state)) or self._restless() or self.mailboxes.untold()
         if not undone:
             self._finish()
             return
