@@ -207,18 +207,21 @@ class People:
         truth = self._world.truth
 
         async def look(visit: Visit, submission: str | None) -> None:
+            looking = truth.look(batch)
             listing = await list_results(visit.cluster, batch, Filter())
             if truth.submission_of(batch) != submission:
                 return  # somebody deleted or replaced it meanwhile
             found = {stored.name: stored.nuid for stored, _ in listing.files if stored is not None}
-            truth.pulled(batch, found, listing.complete)
+            looking.shown(found, listing.complete)
             await _write_files(visit, listing, batch)
             for job, story in truth.stories.of_batch(batch):
                 # A later attempt may have been taken from its node: then `logs` shows that one.
-                if [stored.name for stored in story.archived] == [f"{job}/{story.attempt}/0"]:
+                attempt = story.attempt
+                if [stored.name for stored in story.archived] == [f"{job}/{attempt}/0"]:
                     pieces = (await job_output(visit.cluster, job)).pieces
                     text = b"".join([bytes(piece) async for piece in pieces])
-                    if truth.submission_of(batch) == submission:
+                    runs_again = truth.stories.of.get(job, story).attempt != attempt
+                    if truth.submission_of(batch) == submission and not runs_again:
                         truth.read_archived_output(job, text)
                     break
 

@@ -20,6 +20,7 @@ from .beginnings import Beginnings
 from .changes import Asked, Edits
 from .counting import count_given_back, count_kills
 from .forgery import changes, is_forged
+from .looking import Look
 from .requests import Holds
 from .stories import Broken, Stories, Verdict, require
 from .subjects import copy_for, subject
@@ -66,6 +67,7 @@ class Truth:
         """How often what happened, so that it can be told whether enough does."""
         self._beginnings = Beginnings(self.happened)
         self.holds = Holds()
+        self._looks: list[Look] = []
         self._trace: deque[tuple[float, str, object]] = deque(maxlen=TRACE_LENGTH)
 
     def note(self, who: str, what: object) -> None:
@@ -114,6 +116,7 @@ class Truth:
                 # Its batch was replaced while it was on its way.
                 self._taken.add((event.scope, event.attempt))
         count_kills(self.happened, self.state, event)
+        self._note_looks()
         self._keep_digest(recorded)
 
     def _refused(self, recorded: Recorded) -> None:
@@ -228,6 +231,7 @@ class Truth:
                 self.stories.tell(recorded.event, self.state)
             apply(self.state, recorded)
         self.stories.checks = True
+        self._note_looks()
 
     def agrees(self, state: State) -> None:
         """A scheduler's state is what the log adds up to: however it was restarted, whatever came twice."""
@@ -327,15 +331,16 @@ class Truth:
         found = self.state.find(batch)
         return None if found is None else found.submission
 
-    def pulled(self, batch: BatchId, found: dict[str, str], complete: bool) -> None:
-        """A person who looked at a batch's results was shown these: NUIDs by the objects' names."""
-        state = self.state.find(batch)
-        assert state is not None, "somebody looked at it"
-        stories = [story for _, story in self.stories.of_batch(batch)]
-        expected = {stored.name: stored.nuid for story in stories for stored in story.archived}
-        jobs = {name: nuid for name, nuid in found.items() if not name.startswith(f"{batch}//")}
-        require(jobs == expected, f"of {batch}, people see {jobs}, and not {expected}")
-        require(complete == state.archived, f"{batch} is complete, or is not, as people see it")
+    def look(self, batch: BatchId) -> Look:
+        """A person begins to look at a batch's results."""
+        look = Look(batch)
+        look.note(self.state, self.stories)
+        self._looks.append(look)
+        return look
+
+    def _note_looks(self) -> None:
+        for look in self._looks:
+            look.note(self.state, self.stories)
 
     # --- the end -----------------------------------------------------------------------------------
 
