@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from random import Random
 
-from distribute.core.ids import JobId
+from distribute.core.ids import BatchId, JobId
 from distribute.core.log import events as ev
 from distribute.core.log.recorded import Recorded
 from distribute.core.projections.attempts import alone
 from distribute.core.projections.course import Course
+from distribute.core.projections.ends import END_TYPES, Ends, ends_told
 from distribute.core.projections.ledger import BUILD_TYPES, NODE_TYPES, JobLedger, Ledger, depends_on_others
 from distribute.core.projections.ledger_book import whole_ms
-from distribute.core.spec.specs import BatchSpec
+from distribute.core.spec.specs import After, BatchSpec
 from distribute.core.state.state import ENDED, BatchState, State
 
 from .story import require
@@ -33,7 +35,7 @@ def add_up(log: Sequence[Recorded], state: State, happened: Counter[str]) -> Non
             happened[f"time in a ledger: {entry.phase.value}"] += 1
         submitted = next(one.event for one in log if one.event.id == batch.submission)
         assert isinstance(submitted, ev.Submitted)
-        events = _few(job, log, batch, submitted.spec)
+        events = _few(job, log, state, submitted.spec)
         is_kept = any(one.name == job.job and one.kept for one in submitted.spec.work.jobs)
         if not is_kept and not depends_on_others(submitted.spec, job.job, events):
             few = alone(job, events, Course.of(batch))
@@ -82,25 +84,39 @@ def _began_seq(job: JobId, log: Sequence[Recorded], batch: BatchState) -> int:
     return seq
 
 
-def _few(job: JobId, log: Sequence[Recorded], batch: BatchState, spec: BatchSpec) -> list[Recorded]:
+def _few(job: JobId, log: Sequence[Recorded], state: State, spec: BatchSpec) -> list[Recorded]:
     """What is read for a ledger: see `client.ledger`."""
+    batch = state.batches[job.batch_id]
     own_seq = max(one.seq for one in log if _is_own(one.event, job, batch))
-    afters = {(after.namespace, after.batch) for after in spec.after or ()}
-    ends = {"completed", "retry_requested", "deleted"}
 
     def matters(recorded: Recorded) -> bool:
         event = recorded.event
         if isinstance(event, ev.NodeEvent):
             return event.type in NODE_TYPES and (batch.end is None or recorded.seq <= own_seq)
-        if event.batch_id in afters and event.type in ends:
-            return True
         if event.batch_id != job.batch_id or recorded.seq < batch.seq:
             return False
         if isinstance(event, ev.BatchEvent):
             return not isinstance(event, ev.Submitted) or event.id == batch.submission
         return event.scope == job or event.type in BUILD_TYPES
 
-    return [recorded for recorded in log if matters(recorded)]
+    ends = chain.from_iterable(_ends(after, log, state) for after in spec.after or ())
+    return [*filter(matters, log), *ends]
+
+
+def _ends(after: After, log: Sequence[Recorded], state: State) -> list[Recorded]:
+    """How a batch ended for which the job's waits."""
+    batch = BatchId(after.namespace, after.batch)
+    course = Course.of(state.find(batch))
+    under = [one for one in log if not isinstance(one.event, ev.NodeEvent) and one.event.batch_id == batch]
+    if course.submission == after.submission:
+        few = (one for one in under if one.seq > course.seq and one.event.type in END_TYPES)
+        told = ends_told(few, course)
+        if told is not None:
+            return told
+    ends = Ends(batch)
+    for recorded in under:
+        ends.fold(recorded)
+    return ends.accepted
 
 
 def _is_own(event: ev.Event, job: JobId, batch: BatchState) -> bool:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from distribute.client.batch_log import BatchReader
 from distribute.client.job_log import Alone, read_alone, read_events
+from distribute.client.standing import ask_standing
 from distribute.core.ids import BatchId
 from distribute.core.projections.attempts import alone
+from distribute.core.projections.ends import END_TYPES, Ends, ends_told
 from distribute.core.projections.ledger import BUILD_TYPES, NODE_TYPES, JobLedger, depends_on_others
 from distribute.lazy_submission import Submission
 from distribute.ports import Only
@@ -22,11 +24,8 @@ from distribute.slices import in_slices
 if TYPE_CHECKING:
     from distribute.core.ids import JobId
     from distribute.core.log.recorded import Recorded
-    from distribute.core.spec.specs import BatchSpec
+    from distribute.core.spec.specs import After, BatchSpec
     from distribute.ports import Cluster
-
-_ENDS = frozenset({"completed", "retry_requested", "deleted"})
-"""The types of the events that say whether a batch is over for which another waits."""
 
 _FOLDED_AT_ONCE = 64
 """Events that are folded before other tasks run: about 2 ms."""
@@ -71,7 +70,7 @@ async def read_ledger(cluster: Cluster, job: JobId, *, most: int | None = None) 
     of_nodes, of_builds, ends = await asyncio.gather(
         reading_nodes,
         read_events(cluster, Only(types=BUILD_TYPES, batch=job.batch_id), told.course.seq, told.seq),
-        _read_ends(cluster, told.spec),
+        _read_ends(cluster, told.spec, allowance),
     )
     ordered = alone(job, [*told.events, *of_nodes, *of_builds, *ends], told.course)
     if ordered is None:
@@ -104,14 +103,39 @@ async def _read_nodes(cluster: Cluster, until: int, allowance: _Allowance) -> li
     return found
 
 
-async def _read_ends(cluster: Cluster, spec: BatchSpec) -> list[Recorded]:
+async def _read_ends(cluster: Cluster, spec: BatchSpec, allowance: _Allowance) -> list[Recorded]:
     """How the batches ended for which this one waits."""
     found: list[Recorded] = []
-    until = await cluster.log.last_seq() if spec.after else 0
     for after in spec.after or ():
-        ends = Only(types=_ENDS, batch=BatchId(after.namespace, after.batch))
-        found += await read_events(cluster, ends, 0, until)
+        ends = await _read_few_ends(cluster, after)
+        found += await _read_all_ends(cluster, after, allowance) if ends is None else ends
     return found
+
+
+async def _read_few_ends(cluster: Cluster, after: After) -> list[Recorded] | None:
+    """How a batch ended, by few events, and by the scheduler, which knows which of them count.
+
+    None: these do not tell, as if another batch has its name by now, or people had jobs of it run again.
+    """
+    batch = BatchId(after.namespace, after.batch)
+    told = None if isinstance(cluster.log, SavedLog) else await ask_standing(cluster, batch)
+    if told is None or told.course.submission != after.submission:
+        return None
+    only = Only(types=END_TYPES, batch=batch)
+    return ends_told(await read_events(cluster, only, told.course.seq, told.seq), told.course)
+
+
+async def _read_all_ends(cluster: Cluster, after: After, allowance: _Allowance) -> list[Recorded]:
+    """The same by all events under its name, also of deleted batches."""
+    batch = BatchId(after.namespace, after.batch)
+    ends, until = Ends(batch), await cluster.log.last_seq()
+    async with aclosing(cluster.log.follow(after=0, only=Only(batch=batch), until=until)) as reading:
+        async for events in reading:
+            allowance.spend(len(events))
+            for recorded in events:
+                ends.fold(recorded)
+            await asyncio.sleep(0)
+    return ends.accepted
 
 
 async def _read_whole(
@@ -122,7 +146,7 @@ async def _read_whole(
     submission = await _last_submission(cluster, job.batch_id)
     if submission is not None:
         allowance.spend(len(submission))  # it takes time to read, and each job has events
-        folding.expect([*of_nodes, *await _read_ends(cluster, submission.spec)])
+        folding.expect([*of_nodes, *await _read_ends(cluster, submission.spec, allowance)])
 
         def fold(recorded: Recorded) -> None:
             allowance.spend(1)
@@ -137,7 +161,7 @@ async def _read_saved(cluster: Cluster, job: JobId) -> JobLedger:
     folding = _Folding(job)
     submission = await _last_submission(cluster, job.batch_id)
     if submission is not None:
-        folding.expect(await _read_ends(cluster, submission.spec))
+        folding.expect(await _read_ends(cluster, submission.spec, _Allowance(None)))
         only, until = Only(batch=job.batch_id, also=NODE_TYPES), await cluster.log.last_seq()
         async with aclosing(cluster.log.follow(after=0, only=only, until=until)) as reading:
             async for events in reading:

@@ -103,6 +103,46 @@ async def test_a_saved_log_says_the_same_and_is_read_thrice(tmp_path: Path) -> N
     assert saved.reads == 4, "and for the end of the other batch"
 
 
+@pytest.mark.parametrize("ran_again", [False, True])
+async def test_a_forged_end_of_the_batch_that_it_waits_for_ends_no_wait(
+    cluster: Any, tmp_path: Path, ran_again: bool
+) -> None:
+    """Nor does it in a saved log, and if few events don't tell because people had that batch run again."""
+    first, other = make.submitted(make.batch(2, batch="first")), JobId("lab", "first", "job2")
+    after = After(namespace="lab", batch="first", submission=first.id, when="any")
+    job = JobId("lab", "first", "job1")
+    await cluster.say(
+        make.joined(), first, make.submitted(make.batch(2, after=(after,))),
+        make.assigned(job), make.claimed(job), make.finished(job, succeeded=False, outputs=None),
+    )  # fmt: skip
+    if ran_again:
+        await cluster.say(make.retry_requested(first.spec), make.assigned(job, attempt=2))
+    forged = make.completed(first.spec, submission=first.id, state="failed", reason="forged")
+    await cluster.say(make.assigned(other), make.claimed(other), forged, make.joined("ws2"))
+    await save(cluster.log, tmp_path / "log.gz", HEADER)
+    saved, at = CountedCluster(tmp_path / "log.gz"), datetime.now(UTC).timestamp() + 5
+    for read in (cluster, saved):
+        ledger = (await read_ledger(read, JOB)).ledger(at)
+        assert ledger is not None
+        assert [entry.phase for entry in ledger.entries] == ["batch"]
+
+
+async def test_of_the_batch_that_it_waits_for_no_jobs_are_read(tmp_path: Path) -> None:
+    cluster = MemoryCluster(tmp_path, WITH_AND_WITHOUT_SCHEDULER[1])
+    cluster.log = log = CountingLog()
+    cluster.queries = SchedulerAnswers(log)
+    first = make.submitted(make.batch(20, batch="first"))
+    after = After(namespace="lab", batch="first", submission=first.id)
+    await cluster.say(make.joined(), first, make.submitted(make.batch(2, after=(after,))))
+    for number in range(1, 21):
+        job = JobId("lab", "first", f"job{number}")
+        await cluster.say(make.assigned(job), make.claimed(job), make.finished(job, outputs=None))
+    await cluster.say(make.completed(first.spec, submission=first.id), make.assigned())
+    before = log.read
+    assert (await read_ledger(cluster, JOB)).exists
+    assert log.read - before == 3, "one of the node, the other's end, and the job's own"
+
+
 async def test_an_unknown_job_and_batch_are_named(cluster: Any) -> None:
     await cluster.say(make.submitted(SPEC))
     with pytest.raises(UnknownName, match="lab/sweep has no job 'job9'"):
