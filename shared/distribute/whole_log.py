@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
+from math import inf
 from operator import attrgetter
 from typing import TYPE_CHECKING, TypeVar
 
@@ -82,20 +83,21 @@ class WholeLog:
             LogReplaced: what is read was compacted meanwhile, so something may be missing.
             IntegrityError: the archive of the one batch that is read is gone or damaged.
         """
-        archives = await self._wanted(only, after)
+        archives = await self._wanted(only, after, until)
         if archives:
             end = await self._stream.end()
+            read_until = _least(end.seq, until)
             reading = self._merged(
-                self._stream.follow(after=after, at=at, only=only, until=_least(end.seq, until)),
+                self._stream.follow(after=after, at=at, only=only, until=read_until),
                 archives,
                 after,
-                lambda log, last_seq: log.follow(after=after, only=only, until=last_seq),
+                lambda log, last_seq: log.follow(after=after, only=only, until=min(last_seq, read_until)),
                 is_one=_batch_of(only) is not None,
             )
             async with aclosing(reading):
                 async for records in reading:
                     yield records
-            await self._refuse_what_was_removed(archives, only, after, end.seq)
+            await self._refuse_what_was_removed(archives, only, after, read_until)
             if until is not None and until <= end.seq:
                 return
             after, at = end
@@ -109,7 +111,7 @@ class WholeLog:
         self, *, after: int, until: int, only: Only = ALL
     ) -> AsyncGenerator[Sequence[Raw], None]:
         """As `ports.EventLog.follow_raw`. Raises as `follow`."""
-        archives = await self._wanted(only, after)
+        archives = await self._wanted(only, after, until)
         reading = self._merged(
             self._stream.follow_raw(after=after, only=only, until=until),
             archives,
@@ -172,7 +174,7 @@ class WholeLog:
         return low
 
     async def _get_archived(self, seq: int, get: Callable[[SavedLog], Awaitable[T]]) -> T:
-        archives = [one for one in await self._wanted(ALL, seq - 1) if one.first_seq <= seq]
+        archives = await self._wanted(ALL, seq - 1, seq)
         gone: IntegrityError | None = None
         for archive in reversed(archives):  # often it is the event with which one of them begins
             try:
@@ -186,8 +188,8 @@ class WholeLog:
 
     # --- archives --------------------------------------------------------------------------------------
 
-    async def _wanted(self, only: Only, after: int) -> list[Moved]:
-        """What was moved that may have wanted events behind a sequence, by their first events."""
+    async def _wanted(self, only: Only, after: int, until: int | None) -> list[Moved]:
+        """What was moved that may have wanted events in a range, sorted by the first sequence."""
         if not _may_be_archived(only):
             return []
         batch = _batch_of(only)
@@ -196,7 +198,8 @@ class WholeLog:
         else:
             moved = await self._archives.of(batch)
             found = [] if moved is None else [moved]
-        return sorted((one for one in found if one.last_seq > after), key=_FIRST_SEQ)
+        end = inf if until is None else until
+        return sorted((one for one in found if one.last_seq > after and one.first_seq <= end), key=_FIRST_SEQ)
 
     async def _moved_of(self, scope: Guarded) -> Moved | None:
         """What was moved that has events of a scope. None: nothing."""
@@ -208,7 +211,7 @@ class WholeLog:
     ) -> None:
         """Raise `LogReplaced` if events that were to be read were removed meanwhile."""
         first_of = {moved.batch: moved.namings[0].seq for moved in known}
-        for moved in await self._wanted(only, after):
+        for moved in await self._wanted(only, after, until):
             newest = moved.namings[0]
             # What is removed is removed from the first event on.
             first_seq = first_of.get(moved.batch, newest.event.first_seq)

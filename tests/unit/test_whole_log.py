@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import count
+from itertools import combinations, count
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from distribute.core.log.events import Event
 from distribute.core.log.recorded import Recorded
 from distribute.core.state.state import State
 from distribute.ports import EventLog, Only
+from distribute.stored_events import wanted
 from distribute.testing import builders as make
 from distribute.whole_log import WholeLog
 from distribute_services.archiver.compacting import store_archive
@@ -93,6 +94,32 @@ async def test_a_forged_compaction_behind_a_true_one_hides_nothing(
     assert await log.get(2) == written[1]
     assert await log.last(SWEEP.id, "submitted") == written[0]
     assert "so it does not count; the archive: " in caplog.text
+
+
+async def test_who_reads_a_range_gets_its_events_and_no_others(tmp_path: Path) -> None:
+    """Of two compacted batches whose events lie between each other and those of a third, which goes on."""
+    cluster, third = MemoryCluster(tmp_path), make.batch(1, batch="third")
+    batches = SWEEP, OTHER, third
+    await cluster.say(*map(make.submitted, batches), *map(make.retry_requested, batches))
+    await cluster.say(*map(make.kill_requested, reversed(batches)))
+    state = State()
+    for recorded in cluster.log.stored.between(0, 9):
+        apply(state, recorded)
+    for number, batch in enumerate((SWEEP, OTHER), start=1):
+        kept = await store_archive(cluster, state.batches[batch.id])
+        names = {"archive": kept.sha256, "events": 3, "first_seq": number}
+        await cluster.say(make.compacted(10 - number, batch, **names))
+    written = list(cluster.log.stored.between(0, 11))
+    for batch in (SWEEP, OTHER):
+        await cluster.log.purge(batch.id, before=10)
+    log = WholeLog(cluster.log, lambda: cluster.store)
+    for only in (Only(), Only(types=frozenset({"kill_requested"})), OURS):
+        for after, until in combinations(range(12), 2):
+            expected = [one for one in written if after < one.seq <= until and wanted(only, one.event)]
+            reading = log.follow(after=after, only=only, until=until)
+            assert [one async for records in reading for one in records] == expected, (after, until)
+            raws = log.follow_raw(after=after, only=only, until=until)
+            assert [raw.seq async for some in raws for raw in some] == [one.seq for one in expected]
 
 
 async def test_an_archive_does_not_count_if_the_fold_refuses_the_event_that_names_it(tmp_path: Path) -> None:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import orjson
 import pytest
 
 from client_kit import MemoryCluster
+from distribute.core.folding.fold import apply
 from distribute.core.ids import Guarded
 from distribute.core.log.events import Event, Notified
 from distribute.core.log.recorded import Recorded
 from distribute.core.spec.specs import BatchSpec
+from distribute.core.state.state import State
 from distribute.memory.queries import MemoryQueries
+from distribute.ports import Cluster
 from distribute.testing import builders as make
+from distribute.whole_log import WholeLog
+from distribute_services.archiver.compacting import store_archive
 from distribute_services.notifier import sending, service
 from distribute_services.notifier.channel import Message, Unavailable, Undeliverable
 from notifier_kit import Remembering, notifier_of
@@ -225,3 +231,37 @@ async def test_a_start_is_told_once_over_restarts(cluster: MemoryCluster) -> Non
         await cluster.say(make.kill_requested(spec, by="john"))
         await mail.until(lambda: mail.times > 1)
     assert mail.subjects == ["lab/sweep started", "john killed lab/sweep"]
+
+
+async def test_a_batch_compacted_while_it_begins_hides_no_event_of_another(cluster: MemoryCluster) -> None:
+    """It asks where the log ends, and only then for its note. What happens between the two is read later."""
+    first, second = MANY[:2]
+    await cluster.say(make.submitted(first), make.submitted(second))
+    get_snapshot, mail = cluster.store.get_snapshot, Remembering()
+
+    async def compacted_before(name: str) -> bytes | None:
+        if name == service.NOTE and "compacted" not in cluster.types():
+            await cluster.say(make.kill_requested(second), make.kill_requested(first))
+            await cluster.say(make.completed(first, state="killed"), make.batch_archived(first))
+            await compact_in(cluster, first)
+        return await get_snapshot(name)
+
+    cluster.store.get_snapshot = compacted_before  # type: ignore[method-assign]
+    whole = SimpleNamespace(**vars(cluster) | {"log": WholeLog(cluster.log, lambda: cluster.store)})
+    async with notifier_of(cast(Cluster, whole), mail):
+        await cluster.say(make.completed(second, state="killed"))
+        await mail.until(lambda: len(mail.taken) == 2)
+    assert mail.subjects == ["lab/b0 was killed by jane", "lab/b1 was killed by jane"]
+
+
+async def compact_in(cluster: MemoryCluster, spec: BatchSpec) -> None:
+    """Move the events of a batch, all that it has, into an archive."""
+    state, seqs = State(), []
+    for recorded in cluster.log.stored.between(0, cluster.log.stored.last_seq):
+        apply(state, recorded)
+        if recorded.event.scope == spec.id:
+            seqs.append(recorded.seq)
+    archive = (await store_archive(cluster, state.batches[spec.id])).sha256
+    names = {"archive": archive, "events": len(seqs), "first_seq": seqs[0]}
+    await cluster.say(make.compacted(seqs[-1], spec, **names))
+    await cluster.log.purge(spec.id, before=seqs[-1] + 1)
