@@ -11,8 +11,9 @@ from distribute.core.ids import BatchId
 from distribute.core.log import events as ev
 from distribute.core.log.recorded import Recorded
 from distribute.core.projections.notices import key_of
+from distribute.core.state.state import State
 from distribute_services.notifier.channel import Message, Unavailable, Undeliverable
-from distribute_services.notifier.logic import Letter
+from distribute_services.notifier.logic import Letter, Outbox
 from distribute_services.notifier.service import NOTE, NotifierService
 
 from .process import ServiceProcess
@@ -124,9 +125,15 @@ class Mailboxes:
 
 
 class WatchedNotifier(NotifierService):
-    """The notifier, which says what each of its messages tells."""
+    """The notifier, which shows what it has folded, and what each of its messages tells."""
 
     mailboxes: Mailboxes
+    state: State | None = None
+
+    async def _begin(self) -> Outbox:
+        outbox = await super()._begin()
+        self.state = outbox.state
+        return outbox
 
     async def _message(self, letter: Letter) -> Message:
         self.mailboxes.letters[letter.key] = frozenset(notice.key for notice in letter.notices)
@@ -136,9 +143,15 @@ class WatchedNotifier(NotifierService):
 class NotifierProcess(ServiceProcess):
     """A notifier, from its start to its end."""
 
+    _notifier: WatchedNotifier | None = None
+
+    @property
+    def state(self) -> State | None:
+        return self._notifier.state if self._notifier is not None and self.alive else None
+
     async def service(self) -> None:
         mailboxes = self.world.mailboxes
-        notifier = WatchedNotifier(
+        self._notifier = notifier = WatchedNotifier(
             self.cluster, [mailboxes], clock=self.clock, new_id=self.new_id, most_single=MOST_SINGLE
         )
         notifier.mailboxes = mailboxes

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from distribute.core.errors import DistributeError
+from distribute.core.state.state import State
 from distribute.runtime import Stop
 from distribute.sim.process import SimulatedProcess
 
@@ -71,6 +72,11 @@ class ServiceProcess(WorldProcess, ABC):
     @abstractmethod
     async def service(self) -> None:
         """Run the service until `stop` is set."""
+
+    @property
+    def state(self) -> State | None:
+        """What the service has folded of the log. None: it folds nothing, or has not begun."""
+        return None
 
     def drain(self) -> None:
         """Tell the service to end, as by SIGTERM; the second time, at once."""

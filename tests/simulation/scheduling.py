@@ -12,7 +12,7 @@ from distribute.core.log import events as ev
 from distribute.core.log.beats import Beat
 from distribute.core.log.recorded import Append, Recorded
 from distribute.core.scheduling.matching import never
-from distribute.core.state.state import Status
+from distribute.core.state.state import State, Status
 from distribute_services.scheduler.logic import Scheduler
 from distribute_services.scheduler.service import SchedulerService
 
@@ -186,6 +186,10 @@ class SchedulerProcess(ServiceProcess):
             await service.run(self.stop)
         finally:
             self.scheduler = None  # what it knew counts no more
+
+    @property
+    def state(self) -> State | None:
+        return self.scheduler.state if self.scheduler is not None else None
 
     def _watched(self, *args: Any, now: float, **kwargs: Any) -> WatchedScheduler:
         # Else the silence of nodes would count from a moment at which this scheduler could hear nobody.

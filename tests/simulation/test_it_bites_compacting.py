@@ -1,16 +1,26 @@
 """The simulation finds what is broken where batches are compacted: each test breaks one thing."""
 
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
 from random import Random
 from typing import Any
 
 import pytest
 
-from distribute.archives import Archives, Moved
+from distribute.archives import NOW, Archives, Moved
+from distribute.core.log.recorded import Recorded
 from distribute.ports import Only
+from distribute.saved.log import SavedLog
 from distribute_services.archiver.service import ArchiverService
+from distribute_services.notifier.logic import Queue
+from distribute_services.notifier.service import NotifierService
 from simulation.biting import finds, forgers
 from simulation.scenario import Request, Scenario, scenario
 from simulation.trouble import Trouble
+from simulation.world import Parts, simulate
+
+LATE_S = 40.0
+SLOW_WORLDS = 12
 
 
 def _compacts(made: Scenario) -> Scenario:
@@ -33,6 +43,60 @@ def test_readers_who_believe_the_last_that_names_an_archive(monkeypatch: pytest.
 
     monkeypatch.setattr(Archives, "_found", last_only)
     finds("no archive is ever lost", scenario=forged_compactions)
+
+
+def busy_compactions(random: Random) -> Scenario:
+    """An admin who compacts again and again, and two archivers: one moves events while the other begins."""
+    made = scenario(random)
+    made.archivers, made.trouble_every_s, made.calm_at = 2, 20.0, max(made.calm_at, 200.0)
+    made.remove_after_s = 0.0
+    made.requests += [Request(moment, "compact") for moment in range(30, 260, 7)]
+    return made
+
+
+@pytest.fixture
+def _slow_beginnings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Services are killed often, and need long between asking where the log ends and reading up to there."""
+    init, read_note, queues = Trouble.__init__, ArchiverService._read_note, NotifierService._queues
+
+    def kill_services(self: Trouble, world: Any) -> None:
+        init(self, world)
+        self._kinds = [self._kill_archiver, self._kill_notifier, self._cut_service]
+
+    async def read_note_late(self: ArchiverService) -> int:
+        await asyncio.sleep(LATE_S)
+        return await read_note(self)
+
+    async def queues_late(self: NotifierService, end: int) -> list[Queue]:
+        await asyncio.sleep(LATE_S)
+        return await queues(self, end)
+
+    monkeypatch.setattr(Trouble, "__init__", kill_services)
+    monkeypatch.setattr(ArchiverService, "_read_note", read_note_late)
+    monkeypatch.setattr(NotifierService, "_queues", queues_late)
+
+
+@pytest.mark.usefixtures("_slow_beginnings")
+def test_services_miss_nothing_when_batches_are_compacted_while_they_begin() -> None:
+    compacted = 0
+    for seed in range(SLOW_WORLDS):
+        compacted += simulate(seed, Parts(scenario=busy_compactions)).truth.happened["compacted"]
+    assert compacted > SLOW_WORLDS
+
+
+@pytest.mark.usefixtures("_slow_beginnings")
+def test_readers_of_archives_who_read_on_behind_what_they_were_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    follow = SavedLog.follow
+
+    def endless(
+        self: SavedLog, *, after: int, only: Only, until: int
+    ) -> AsyncGenerator[Sequence[Recorded], None]:
+        return follow(self, after=after, only=only, until=NOW)
+
+    monkeypatch.setattr(SavedLog, "follow", endless)
+    finds("the (archiver|notifier)'s state at event .*, the last, is not", scenario=busy_compactions)
 
 
 def torn_compactions(random: Random) -> Scenario:

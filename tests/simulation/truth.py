@@ -252,13 +252,13 @@ class Truth:
             isinstance(one.event, ev.Compacted) and one.event.first_seq <= seq < one.seq for one in self.log
         )
 
-    def agrees_in_the_end(self, state: State) -> None:
-        """The state of a scheduler that has read the whole log is what the log adds up to."""
+    def agrees_in_the_end(self, service: str, state: State) -> None:
+        """The state of a service that has read the whole log is what the log adds up to."""
         seq = self.state.seq
         if seq not in self.digests:
             self.digests[seq] = digest(self.state)
         if state.seq == seq and digest(state) != self.digests[seq]:
-            raise Broken(f"a scheduler's state at event {seq}, the last, is not what the log adds up to")
+            raise Broken(f"the {service}'s state at event {seq}, the last, is not what the log adds up to")
 
     # --- what really runs --------------------------------------------------------------------------
 

@@ -327,7 +327,9 @@ class World:
         for process in self.schedulers:
             if process.scheduler is not None:
                 process.scheduler.check()
-                self.truth.agrees_in_the_end(process.scheduler.state)
+        for service in self.services:
+            if service.state is not None:
+                self.truth.agrees_in_the_end(service.name, service.state)
         batches = [
             batch_id
             for batch_id, batch in sorted(self.truth.state.batches.items())
