@@ -39,7 +39,7 @@ from distribute.core.state.packed import PackedBatch, Record
 from distribute.core.state.packing import named_by_nodes
 from distribute.core.state.state import BatchState, FailureRecord, JobKey, NodeState, State, Usage
 
-VERSION = 14
+VERSION = 15
 
 T = TypeVar("T")
 

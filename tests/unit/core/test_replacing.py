@@ -153,6 +153,15 @@ def test_late_words_of_the_batch_that_was_replaced_change_nothing() -> None:
     assert [*statuses(lab).values()] == [QUEUED, QUEUED, SUCCEEDED, SUCCEEDED]
 
 
+def test_a_late_assignment_of_a_job_that_is_gone_keeps_no_other_job_waiting() -> None:
+    """The guard of an assignment in a batch with `max_running` covers all assignments of the batch."""
+    lab = Lab(make.joined(cpus=4), make.submitted(make.batch(2)))
+    late = [event for event in lab.decide() if isinstance(event, ev.Assigned) and event.job == "job2"]
+    lab.happen(make.held(), replacing(lab, make.batch(1, max_running=1)), *late)
+    assert lab.state.last_misfit.endswith("there is no such job")
+    assert lab.assign() == {"job1": "ws1"}
+
+
 def test_a_build_runs_again_and_its_failures_are_forgotten() -> None:
     lab = ended(build="make")
     lab.happen(make.build_finished("ws1"))

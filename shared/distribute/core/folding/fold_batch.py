@@ -58,6 +58,8 @@ def advance(batch: BatchState | None, recorded: Recorded) -> Advanced:
         case ev.JobEvent():
             row = batch.rows.get(event.job)
             if row is None:
+                if isinstance(event, ev.Assigned):
+                    batch.assigned_seq = seq  # the broker's guard counts it, whatever the fold makes of it
                 return Advanced(batch, None if isinstance(event, ev.JobArchived) else "there is no such job")
             return Advanced(batch, advance_job(batch, row, seq, time, event))
         case ev.BuildStarted() | ev.BuildFinished() | ev.BuildCollected():
