@@ -15,7 +15,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from core_kit import guarded_scopes, pack_all
 from distribute.codec import decode, encode
 from distribute.core.checking.invariants import check, check_agenda
-from distribute.core.explaining.explain import obstacle_at
 from distribute.core.files.manifest import Outputs
 from distribute.core.folding.fold import apply
 from distribute.core.folding.replacing import goes_on
@@ -23,7 +22,6 @@ from distribute.core.folding.work import marked
 from distribute.core.ids import Guarded, JobId
 from distribute.core.log.events import Assigned, AttemptEnd, Event
 from distribute.core.log.recorded import Recorded, guard_behind, guard_scope
-from distribute.core.scheduling.agenda import Agenda
 from distribute.core.slices import at_once
 from distribute.core.spec.specs import Resources
 from distribute.core.state.state import ENDED, BatchState, JobKey, State, Status
@@ -31,7 +29,7 @@ from distribute.core.state.statuses import rows_with
 from distribute.core.views.views import whole_batch
 from distribute.snapshot import digest, dump, load
 from distribute.testing import builders as make
-from property.twin_scheduler import Scheduler
+from property.twin_scheduler import Scheduler, nothing_waits_without_reason
 
 NODES: dict[str, dict[str, Any]] = {
     "n1": {"cpus": 2},
@@ -243,11 +241,22 @@ class LabMachine(RuleBasedStateMachine):
         if batch is not None and batch.end is not None and not batch.active:
             self.write(make.deleted(batch.id))
 
-    @rule(name=st.sampled_from(BATCHES), count=st.integers(1, 4), has_last_job=st.booleans(), data=st.data())
-    def replace(self, name: str, count: int, has_last_job: bool, data: st.DataObject) -> None:
-        """A kept job is as it was, and what runs goes on; every other job of the batch waits."""
+    @rule(
+        name=st.sampled_from(BATCHES),
+        user=st.sampled_from(["jane", "bob"]),
+        count=st.integers(1, 4),
+        has_last_job=st.booleans(),
+        data=st.data(),
+    )
+    def replace(self, name: str, user: str, count: int, has_last_job: bool, data: st.DataObject) -> None:
+        """A kept job is as it was, and what runs goes on; every other job of the batch waits.
+
+        Nobody replaces another person's batch while jobs of it run: these count for the other person.
+        """
         batch = self.batch(name)
         if batch is None or batch.unarchived or not all(goes_on(batch, row) for row in batch.active):
+            return
+        if batch.active and batch.user != user:
             return
         running = {batch.names[row] for row in batch.active}
         if batch.last_row in batch.active or not running <= {f"j{number}" for number in range(count)}:
@@ -260,7 +269,7 @@ class LabMachine(RuleBasedStateMachine):
         jobs = [make.job(f"j{number}") for number in range(count)]
         spec = make.batch(jobs, batch=name, last_job=jobs[-1].name if has_last_job else None)
         kept = data.draw(st.sets(st.sampled_from([job.name for job in jobs]))) | running
-        self.write(make.submitted(marked(spec, kept), replaces=batch.submission))
+        self.write(make.submitted(marked(spec, kept), user, replaces=batch.submission))
         found = self.state.batches[batch.id]
         assert found.submission != batch.submission
         for job, row in found.rows.items():
@@ -307,19 +316,7 @@ class LabMachine(RuleBasedStateMachine):
         scheduler.under_way.extend(made)
         again = scheduler.decide(self.now, heard)
         assert not again, f"decided twice: {again}"
-        self.nothing_waits_without_reason(scheduler.agenda)
-
-    def nothing_waits_without_reason(self, agenda: Agenda) -> None:
-        """Check that for every waiting job, each node has a reason not to run it."""
-        for groups in agenda.waiting.values():
-            for waiting in groups:
-                if waiting.listed_at is None:
-                    continue
-                row = waiting.first()
-                assert row is not None, "it stands in a lane"
-                for node in agenda.state.nodes.values():
-                    obstacle = obstacle_at(agenda, waiting.batch, row, node)
-                    assert obstacle is not None, f"{waiting.batch.id} waits, and {node.name} could take it"
+        nothing_waits_without_reason(scheduler.agenda)
 
     @rule(which=st.integers(0, 1), count=st.integers(1, 5))
     def what_a_scheduler_decided_arrives(self, which: int, count: int) -> None:

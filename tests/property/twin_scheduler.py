@@ -79,6 +79,19 @@ def nothing_stood_in_the_way(before: Agenda, made: list[Append]) -> None:
         before.plan(event)
 
 
+def nothing_waits_without_reason(agenda: Agenda) -> None:
+    """Check that for every waiting job, each node has a reason not to run it."""
+    for groups in agenda.waiting.values():
+        for waiting in groups:
+            if waiting.listed_at is None:
+                continue
+            row = waiting.first()
+            assert row is not None, "it stands in a lane"
+            for node in agenda.state.nodes.values():
+                obstacle = obstacle_at(agenda, waiting.batch, row, node)
+                assert obstacle is not None, f"{waiting.batch.id} waits, and {node.name} could take it"
+
+
 def told(made: list[Append]) -> list[tuple[dict[str, object], Guard, int]]:
     """The decisions, without the ids of the new events."""
     return [(append.event.model_dump(exclude={"id"}), append.guard, len(append.behind)) for append in made]
