@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from client_kit import MemoryCluster
+from distribute.archives import Archives
 from distribute.core.errors import IntegrityError, LogReplaced
 from distribute.core.folding.fold import apply
 from distribute.core.log.events import Event
@@ -157,6 +158,23 @@ async def test_who_reads_while_a_batch_is_compacted_reads_on_until_events_are_re
     with pytest.raises(LogReplaced, match="lab/sweep was compacted while its events were read"):
         async for _ in second:
             pass
+
+
+async def test_who_opens_what_a_forged_event_names_while_the_batch_is_compacted_gets_its_archive(
+    tmp_path: Path,
+) -> None:
+    """What refutes the forged event is removed before the reader looks at it."""
+    cluster = MemoryCluster(tmp_path)
+    await cluster.say(make.submitted(SWEEP), make.kill_requested(SWEEP))
+    await cluster.say(make.compacted(1, SWEEP, archive="0" * 64))
+    archives = Archives(cluster.log, lambda: cluster.store)
+    found = await archives.of(SWEEP.id)
+    assert found is not None
+    await cluster.say(make.compacted(3, SWEEP, archive=await archived(cluster), events=3))
+    await cluster.log.purge(SWEEP.id, before=4)
+    async with archives.opened(found) as log:
+        assert log is not None
+        assert (await log.get(2)).event.type == "kill_requested"
 
 
 class CountingStore:
