@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from distribute.archives import NOW, Archives, Moved
+from distribute.client import retrying
 from distribute.core.log.recorded import Recorded
 from distribute.ports import Only
 from distribute.saved.log import SavedLog
@@ -42,7 +43,7 @@ def test_readers_who_believe_the_last_that_names_an_archive(monkeypatch: pytest.
         return [Moved(moved.namings[:1]) for moved in await found(self, only)]
 
     monkeypatch.setattr(Archives, "_found", last_only)
-    finds("no archive is ever lost", scenario=forged_compactions)
+    finds("is damaged or gone from the store", scenario=forged_compactions)
 
 
 def busy_compactions(random: Random) -> Scenario:
@@ -122,3 +123,8 @@ def test_an_archiver_that_removes_events_before_the_broker_has_on_its_disk_where
     monkeypatch.setattr(ArchiverService, "__init__", hasty)
     monkeypatch.setattr(Trouble, "__init__", stop_broker)
     finds("is not what the log adds up to", scenario=torn_compactions)
+
+
+def test_a_client_that_retries_what_is_compacted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrying, "refuse_compacted", lambda *_: None)
+    finds("was compacted, and is retried", scenario=torn_compactions)
