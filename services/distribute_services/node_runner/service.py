@@ -343,6 +343,10 @@ class NodeRunner(Generic[P, R]):
                     self._reports.append(instruction)
                 case do.Read():
                     self._reports.read(instruction.of)
+                case do.Judge(batch) | do.Load(batch):
+                    self._reports.judge(batch)
+                    if isinstance(instruction, do.Load):
+                        self._work.carry_out(instruction)
                 case do.Announce():
                     self._reports.announce(instruction.event)
                 case do.Note():

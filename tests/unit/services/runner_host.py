@@ -15,7 +15,7 @@ from distribute.core.files.manifest import Outputs
 from distribute.core.ids import AttemptId, JobId
 from distribute.core.log.beats import Beat
 from distribute.core.log.events import Event
-from distribute.core.log.recorded import Guard, Recorded
+from distribute.core.log.recorded import Guard, Recorded, guard_scope
 from distribute.core.spec.specs import BatchSpec
 from distribute.host import (
     Capacity,
@@ -294,7 +294,7 @@ class RunningNode:
     async def say(self, event: Event) -> Recorded:
         """Append an event behind its scope's last one."""
         log = self.cluster.log
-        last = await log.last(event.scope)
+        last = await log.last(guard_scope(event))
         seq = await log.append(event, Guard(last.seq if last is not None else 0))
         return await log.get(seq)
 

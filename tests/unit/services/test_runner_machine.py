@@ -233,11 +233,10 @@ def test_an_end_of_a_batch_that_the_fold_refuses_stops_no_job(node: Node, over: 
     ended = node.run("job1")
     running = node.run("job2")
     node.end(ended)
-    (in_doubt,) = node.hear(over)
-    assert in_doubt == do.Read(running)
-    assigned = make.assigned("job2").model_copy(update={"id": running.assigned_id})
-    scope = [node.record(event) for event in (assigned, *running.outbox.in_log)]
-    assert node.read(in_doubt, *scope) == []
+    assert node.hear(over) == [do.Judge(SWEEP)]
+    submissions = frozenset({"its submission"})
+    assert node.handle(st.Judged(SWEEP, node.seq, submissions, frozenset({running.id}))) == []
+    assert node.handle(st.Judged(SWEEP, node.seq, submissions, frozenset())) == [], "the log may have lost it"
     assert running.phase is Phase.RUNNING
 
 
@@ -282,13 +281,17 @@ def test_a_job_that_is_claimed_behind_the_failure_of_its_build_is_let_go_likewis
 def test_a_job_that_runs_is_let_go_when_its_batch_is_over_if_its_assignment_does_not_count(
     node: Node, over: ev.Event
 ) -> None:
-    scope, (_, claim) = misfit(node)
+    _, (_, claim) = misfit(node)
     node.handle(st.Loaded(SWEEP, False))
     (launch,) = node.stored(claim)
     (started,) = node.handle(st.Launched(launch.attempt))
     node.stored(started)
-    (in_doubt,) = node.hear(over)
-    assert lets_go(node, in_doubt, scope)
+    assert node.hear(over) == [do.Judge(SWEEP)]
+    late = st.Judged(SWEEP, launch.attempt.assigned_seq - 1, frozenset(), frozenset())
+    assert node.handle(late) == [], "the batch may have been retried since"
+    note, *rest = node.handle(st.Judged(SWEEP, node.seq, frozenset(), frozenset()))
+    assert isinstance(note, do.Note)
+    assert rest == [do.Stop(launch.attempt, False), do.Forget(SWEEP)]
 
 
 def lets_go(node: Node, in_doubt: do.Instruction, scope: list[Recorded]) -> bool:

@@ -87,6 +87,8 @@ class Course:
                     if isinstance(of, BatchBuild)
                     else self._read(of, stimulus)
                 )
+            case st.Judged():
+                return self._judged(stimulus)
             case st.Loaded(batch, needs_build):
                 return [*self._builds.loaded(batch, needs_build), *self._launch_all(batch)]
             case st.LoadFailed(batch, reason):
@@ -232,6 +234,25 @@ class Course:
     def give_up(self, attempt: Attempt) -> list[Instruction]:
         """Stop an attempt after a fault of this machine. The scheduler notices that the beats lack it."""
         return self._stop(attempt)
+
+    def _unreported(self, batch: BatchId) -> list[Attempt]:
+        """The attempts of a batch whose end is not on its way to the log, which has their assignments."""
+        return [one for one in self._of(batch) if not one.is_detached and one.phase is not Phase.REPORTING]
+
+    def _judged(self, judged: st.Judged) -> list[Instruction]:
+        """Stop the attempts that the fold has refused, if their batch is over. Nobody would release them."""
+        batch = judged.batch
+        refused = [attempt for attempt in self._unreported(batch) if judged.lets_go(attempt)]
+        notes = [
+            do.Note(f"{one} is stopped: its batch is over, and its assignment did not count")
+            for one in refused
+        ]
+        stops = self._stop_all(refused)
+        return [
+            *notes,
+            *stops,
+            *(self._builds.over(batch) if refused and not self._unreported(batch) else []),
+        ]
 
     # --- stopping ----------------------------------------------------------------------------------
 

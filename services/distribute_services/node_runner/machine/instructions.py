@@ -33,6 +33,13 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
+class Judge:
+    """Fold the batch if the log says that it is over. Then it is answered by `Judged`."""
+
+    batch: BatchId
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """Write this to the log of the process, for people. Not answered."""
 
@@ -159,7 +166,7 @@ class Forget:
 WorkInstruction = Load | Build | EndBuild | Launch | TakeUp | End | Collect | Stop | Tidy | Forget
 """Carried out by `work`."""
 
-Instruction = Report | Read | Announce | Note | GiveWay | Pause | Resume | WorkInstruction
+Instruction = Report | Read | Judge | Announce | Note | GiveWay | Pause | Resume | WorkInstruction
 
 
 def append_next(of: AttemptOrBuild) -> list[Instruction]:

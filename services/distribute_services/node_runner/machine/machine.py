@@ -232,8 +232,8 @@ class RunnerMachine(Course):
                 is_wanted = bool(self._of(event.scope))
                 return self._builds.retry(event.scope, event.id, recorded.seq, is_wanted=is_wanted)
             case ev.Deleted() | ev.Compacted():
-                has_some = bool(self._of(event.scope))
-                return self._doubt(event.scope) if has_some else self._builds.forget(event.scope)
+                is_here = bool(self._of(event.scope))
+                return self._judge(event.scope) if is_here else self._builds.forget(event.scope)
             case ev.Completed() if event.author == SCHEDULER:
                 return self._batch_over(event.scope)
             case ev.Assigned() if event.author == SCHEDULER and event.node == self.node:
@@ -335,23 +335,15 @@ class RunnerMachine(Course):
         """Drop a batch that is over, by the log.
 
         An attempt in the log is always released or reported before its batch ends. So while one runs here,
-        the fold has refused the `completed`, or the attempt. An attempt that the log has lost will never be
-        released, so we stop it here.
+        the fold has refused the `completed`, and the attempt goes on, or the attempt. An attempt that the log
+        has lost will never be released, so we stop it here.
         """
         lost = self._stop_all(attempt for attempt in self._of(batch) if attempt.is_detached)
-        return [*lost, *(self._doubt(batch) if self._unreported(batch) else self._builds.over(batch))]
+        return [*lost, *(self._judge(batch) or self._builds.over(batch))]
 
-    def _doubt(self, batch: BatchId) -> list[Instruction]:
-        """Read in the scopes of the attempts of a batch that seems to be over whether they count.
-
-        Anyone can write that it is over, and then they go on. But nobody releases an attempt that the fold
-        has refused: without this it would have its cpus for as long as it runs.
-        """
-        return [read for attempt in self._unreported(batch) for read in read_scope(attempt)]
-
-    def _unreported(self, batch: BatchId) -> list[Attempt]:
-        """The attempts of a batch whose end is not on its way to the log, which has their assignments."""
-        return [one for one in self._of(batch) if not one.is_detached and one.phase is not Phase.REPORTING]
+    def _judge(self, batch: BatchId) -> list[Instruction]:
+        """Learn whether a batch is really over that has attempts here. Anyone can write that it is."""
+        return [do.Judge(batch)] if self._unreported(batch) else []
 
 
 def _will_be_reported(attempt: Attempt) -> bool:

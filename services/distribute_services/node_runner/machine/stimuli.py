@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from distribute.core.files.manifest import Outputs
-from distribute.core.ids import BatchId
+from distribute.core.ids import AttemptId, BatchId
 from distribute.core.log.recorded import Recorded
 from distribute.host import Pause, SetAside
 from distribute_services.node_runner.machine.attempts import Attempt, Ending
@@ -38,6 +38,25 @@ class ScopeRead:
     of: AttemptOrBuild
     scope: tuple[Recorded, ...]
     last_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the fold has of a batch's name by the event at `seq`.
+
+    `running`: the submissions of the batch that goes on under it; none if it is over. `has`: the attempts of
+    this node that count.
+    """
+
+    batch: BatchId
+    seq: int
+    running: frozenset[str]
+    has: frozenset[AttemptId]
+
+    def lets_go(self, attempt: Attempt) -> bool:
+        """Is the attempt of a batch that is over, and refused by the fold?"""
+        goes_on = bool(self.running) and attempt.submission.id in {None, *self.running}
+        return attempt.assigned_seq <= self.seq and not goes_on and attempt.id not in self.has
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +139,7 @@ Result = (
     Reported
     | Refused
     | ScopeRead
+    | Judged
     | Loaded
     | LoadFailed
     | Built

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from distribute.core.errors import Conflict, LogReplaced
+from distribute.core.errors import Conflict, IntegrityError, LogReplaced
+from distribute.core.folding.fold_batch import advance
+from distribute.core.ids import AttemptId, BatchId
 from distribute.core.log.events import SCHEDULER, Event, Finished, Superseded, Yielded
 from distribute.core.log.recorded import Recorded
+from distribute.core.state.state import BatchState
 from distribute.ports import EventLog, Only
 from distribute.runtime import Facts
 from distribute_services.node_runner.machine import instructions as do
@@ -39,6 +42,7 @@ class Reports:
         """`tell` gets each stimulus, `announced` each event about the node that is in the log, with its
         sequence. `on_fault` gets an error after which nothing more can be appended."""
         self._log = event_log
+        self._node = node
         self._authors = frozenset({SCHEDULER, node})
         self._tell = tell
         self._announced = announced
@@ -49,6 +53,8 @@ class Reports:
         self._announcing: asyncio.Task[None] | None = None
         self._appending: set[asyncio.Future[int]] = set()
         self._reading: set[asyncio.Task[None]] = set()
+        self._judging: dict[BatchId, bool] = {}
+        """The batches that are being folded. True: once more after that."""
 
     def append(self, report: do.Report) -> None:
         """Append an event of an attempt or a build."""
@@ -71,7 +77,21 @@ class Reports:
 
     def read(self, of: do.AttemptOrBuild) -> None:
         """Read the scope of an attempt or a build."""
-        task = asyncio.create_task(self._read(of))
+        self._begin(self._read(of))
+
+    def judge(self, batch: BatchId) -> None:
+        """Find out whether a batch is over of which this node has attempts. Answers only if it seems so.
+
+        Call this for a batch that is loaded, too. A late assignment may be of one that is over: no event that
+        is still to come tells of that.
+        """
+        is_begun = batch in self._judging
+        self._judging[batch] = True
+        if not is_begun:
+            self._begin(self._judge(batch))
+
+    def _begin(self, reading: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(reading)
         self._reading.add(task)
         task.add_done_callback(self._reading.discard)
         task.add_done_callback(self._raise_fault)
@@ -119,6 +139,47 @@ class Reports:
             except LogReplaced:
                 continue  # read again, from the replaced log
             return self._tell(st.ScopeRead(of, tuple(found), last.seq if last is not None else 0))
+
+    async def _judge(self, batch: BatchId) -> None:
+        while self._judging[batch]:
+            self._judging[batch] = False
+            until = await self._log.last_seq()
+            try:
+                if not await self._seems_over(batch):
+                    continue
+                found = await self._folded(batch, until)
+            except LogReplaced:
+                self._judging[batch] = True  # read again, from the replaced log
+                continue
+            except IntegrityError as error:
+                log.warning("%s: it is over, as its events were moved into an archive: %s", batch, error)
+                found = None
+            running, has = frozenset[str](), frozenset[AttemptId]()
+            if found is not None:
+                here = {row for row, attempt in found.active.items() if attempt.node == self._node}
+                has = frozenset(map(found.attempt_id, here))
+                running = frozenset(found.submissions) if found.end is None else running
+            self._tell(st.Judged(batch, until, running, has))
+        del self._judging[batch]
+
+    async def _seems_over(self, batch: BatchId) -> bool:
+        """Does the log say that the batch is over? To fold a large batch takes seconds."""
+        completed = await self._log.last(batch, "completed")
+        if completed is None:
+            return False
+        begun = await asyncio.gather(
+            *(self._log.last(batch, type_) for type_ in ("submitted", "retry_requested"))
+        )
+        return all(one is None or one.seq < completed.seq for one in begun)
+
+    async def _folded(self, batch: BatchId, until: int) -> BatchState | None:
+        """The batch that has this name by the event at `until`."""
+        state = None
+        async for records in self._log.follow(after=0, only=Only(batch=batch), until=until):
+            for recorded in records:
+                state, _ = advance(state, recorded)
+            await asyncio.sleep(0)
+        return state
 
     def _counts(self, recorded: Recorded) -> bool:
         event = recorded.event
