@@ -10,19 +10,20 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from distribute.core.errors import Conflict, IntegrityError, LogReplaced
-from distribute.core.folding.fold_batch import advance
 from distribute.core.ids import AttemptId, BatchId
 from distribute.core.log.events import SCHEDULER, Event, Finished, Superseded, Yielded
 from distribute.core.log.recorded import Recorded
-from distribute.core.state.state import BatchState
 from distribute.ports import EventLog, Only
 from distribute.runtime import Facts
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st
 from distribute_services.node_runner.machine.attempts import Attempt
+
+if TYPE_CHECKING:
+    from distribute.core.state.state import BatchState
 
 log = logging.getLogger(__name__)
 
@@ -174,6 +175,9 @@ class Reports:
 
     async def _folded(self, batch: BatchId, until: int) -> BatchState | None:
         """The batch that has this name by the event at `until`."""
+        # Imported here: it takes memory, and a node seldom needs it.
+        from distribute.core.folding.fold_batch import advance
+
         state = None
         async for records in self._log.follow(after=0, only=Only(batch=batch), until=until):
             for recorded in records:
