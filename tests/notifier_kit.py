@@ -57,15 +57,15 @@ class Remembering:
 
 
 @asynccontextmanager
-async def notifier_of(cluster: Cluster, *channels: Channel) -> AsyncIterator[None]:
+async def notifier_of(cluster: Cluster, *channels: Channel) -> AsyncIterator[NotifierService]:
     """Run a notifier. The block begins when it tells what happens from now on."""
-    stop = asyncio.Event()
-    running = asyncio.create_task(NotifierService(cluster, channels).run(stop))
+    stop, notifier = asyncio.Event(), NotifierService(cluster, channels)
+    running = asyncio.create_task(notifier.run(stop))
     try:
         async with asyncio.timeout(WITHIN_S):
             while not await ask_channels(cluster):  # noqa: ASYNC110 - it can only be asked
                 await asyncio.sleep(0)
-        yield
+        yield notifier
     finally:
         stop.set()
         await running

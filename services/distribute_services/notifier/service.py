@@ -83,8 +83,8 @@ class NotifierService:
         self._new_id = new_id
         self._id = new_id()
         """By which it knows its own notes."""
-        self._before: str | None = None
-        """The notifier whose note it goes on from."""
+        self._before: bytes | None = None
+        """The note that it goes on from. None: there was none, or it has written its own since."""
         self._is_noted = asyncio.Event()
         """Set once the note says since when each channel is there."""
         self._noted: dict[str, Any] = {}
@@ -165,7 +165,7 @@ class NotifierService:
             if data is None:
                 return new({})
             note = orjson.loads(data)
-            self._before = _whose(data)
+            self._before = data
             return new(note, is_of_this_log=await self._has_event(*note["folded"]))
         except (IntegrityError, ValueError, KeyError, TypeError, AttributeError) as error:
             log.warning("the note of what was told can't be used; telling only what comes: %s", error)
@@ -237,16 +237,19 @@ class NotifierService:
                 self._no_note.occurs("can't note what is being sent: %s", str(error) or "no answer")
                 return False
             self._no_note.is_over("the note of what is being sent is written again")
-            self._noted = note
+            self._noted, self._before = note, None
             return True
 
     async def _refuse_anothers(self) -> None:
-        """Raise `_Replaced` if the note is neither this notifier's nor the one that it goes on from."""
+        """Raise `_Replaced` if the note is neither this notifier's nor the one that it goes on from.
+
+        If that one has changed, its notifier lives, and sends what this one does not know.
+        """
         try:
             data = await self._cluster.store.get_snapshot(NOTE)
         except IntegrityError:
             return  # a damaged note is nobody's
-        if data is not None and _whose(data) not in {None, self._id, self._before}:
+        if data not in {None, self._before} and _whose(data) not in {None, self._id}:
             raise _Replaced
 
     # --- sending -------------------------------------------------------------------------------------
@@ -318,13 +321,14 @@ class NotifierService:
         """
         event = self._notified(channel, letter, notice, refused)
         queue = self._outbox.queues[channel]
-        while self._outbox.is_current(notice) and queue.waits(letter.to, notice):
+        while True:
             last = await self._cluster.log.last(notice.batch)
-            if last is not None and last.seq > self._outbox.state.seq:
-                await self._folded(last.seq)  # it may be that the batch is deleted
-                continue
+            last_seq = last.seq if last is not None else 0
+            await self._folded(last_seq)
+            if not (self._outbox.is_current(notice) and queue.waits(letter.to, notice)):
+                return  # asked only now: while we waited, the log may have got either
             try:
-                await self._cluster.log.append(event, Guard(last.seq if last is not None else 0))
+                await self._cluster.log.append(event, Guard(last_seq))
             except Conflict as conflict:
                 await self._folded(conflict.beaten_by_seq)
             else:

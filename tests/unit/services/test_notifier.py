@@ -175,6 +175,67 @@ async def test_a_notifier_whose_note_another_has_written_anew_sends_nothing_befo
     assert mail.times == 1
 
 
+async def test_two_notifiers_that_go_on_from_each_others_notes_find_out(
+    cluster: MemoryCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    mail = Remembering()
+    async with notifier_of(cluster, mail):
+        for number, spec in enumerate(MANY[:2], start=1):
+            await cluster.store.put_snapshot(service.NOTE, await taken_over(cluster))
+            await cluster.say(*killed(spec))
+            await mail.until(lambda: len(mail.taken) == number)  # noqa: B023 - it is awaited here
+            assert caplog.text.count("another notifier has begun to tell people") == number
+
+
+async def test_a_notifier_sends_what_the_one_before_has_begun_to_send_since_it_read_its_note(
+    cluster: MemoryCluster,
+) -> None:
+    mail = Remembering()
+    async with notifier_of(cluster, mail):
+        pass
+    await cluster.say(*killed(MANY[0]), *killed(MANY[1]))
+    get_snapshot, put_snapshot = cluster.store.get_snapshot, cluster.store.put_snapshot
+
+    async def read_before_the_other_writes(name: str) -> bytes | None:
+        data = await get_snapshot(name)
+        if name == service.NOTE and data is not None:
+            cluster.store.get_snapshot = get_snapshot  # type: ignore[method-assign]
+            note = orjson.loads(data)
+            note["channels"]["mail"]["sending"] = [["jane", "the-summary", 6, []]]
+            await put_snapshot(name, orjson.dumps(note))
+        return data
+
+    cluster.store.get_snapshot = read_before_the_other_writes  # type: ignore[method-assign]
+    async with notifier_of(cluster, mail):
+        await mail.until(lambda: mail.times > 0)
+    assert list(mail.taken) == ["the-summary"]
+
+
+async def test_what_is_noted_while_it_asks_for_the_end_of_a_batch_is_not_noted_again(
+    cluster: MemoryCluster,
+) -> None:
+    """The one before was killed, and what it appended comes late."""
+    spec, mail, last = MANY[0], Remembering(), cluster.log.last
+    asked = asyncio.Event()
+
+    async def overtaken(scope: Guarded, event_type: str | None = None) -> Recorded | None:
+        if scope == spec.id and mail.taken and not asked.is_set():
+            asked.set()
+            (key,) = mail.taken
+            await cluster.say(make.notified(spec, key=key))
+            await notifier._folded(await cluster.log.last_seq())
+        return await last(scope, event_type)
+
+    cluster.log.last = overtaken  # type: ignore[method-assign]
+    async with notifier_of(cluster, mail) as notifier:
+        await cluster.say(*killed(spec))
+        await asked.wait()
+        await cluster.say(*killed(MANY[1]))
+        await mail.until(lambda: len(mail.taken) == 2)
+    told = [event.key for event in notified(cluster) if event.batch == spec.id.batch]
+    assert len(told) == 1
+
+
 async def taken_over(cluster: MemoryCluster) -> bytes:
     """The note, as if another notifier had written it."""
     data = await cluster.store.get_snapshot(service.NOTE)
