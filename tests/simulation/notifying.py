@@ -85,21 +85,24 @@ class Mailboxes:
                     self._ended.pop(event.scope, None)
             case ev.Notified():
                 self._world.truth.happened["many things in one message"] += event.summary is not None
-                self._require(event.key not in self._noted, f"{event.news} of {event.scope} is noted twice")
+                require(event.key not in self._noted, f"{event.news} of {event.scope} is noted twice")
                 self._noted.add(event.key)
                 came = event.key in self.taken.get(event.summary or event.key, ())
-                self._require(came or event.refused is not None, f"{event.key} is noted, and never came")
+                require(came or event.refused is not None, f"{event.key} is noted, and never came")
             case _:
                 pass
 
     def lost(self, events: list[Recorded]) -> None:
-        """The log has lost its end, and may say now that things were not told which were."""
+        """The log has lost its end: what that had may happen again, and be noted again."""
         self._is_torn = True
+        seqs = {recorded.seq for recorded in events}
+        self._ended = {of: end for of, end in self._ended.items() if end[0] not in seqs}
+        self._noted -= {one.event.key for one in events if isinstance(one.event, ev.Notified)}
 
     def untold(self) -> list[str]:
         """The ends of batches that are still to be told: those since the notifier's first note."""
         since = self._since()
-        if self._is_torn or since is None:
+        if since is None:
             return []
         ended = sorted(self._ended.items())
         missing = (of for of, (seq, key) in ended if seq > since and key not in self._noted)

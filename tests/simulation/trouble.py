@@ -48,7 +48,7 @@ class Trouble:
             self._make_noise,
             self._forge,
         ]
-        if world.notifier is not None:
+        if world.notifiers:
             kinds += [self._kill_notifier, self._kill_notifier]
         if world.scenario.only_forgeries:
             kinds = [self._forge]
@@ -81,9 +81,11 @@ class Trouble:
         self._world.later(lambda: self._world.start_archiver(number))
 
     def _kill_notifier(self) -> None:
-        if self._world.notifier is not None:
-            self._world.notifier.crash()
-            self._world.later(self._world.start_notifier)
+        notifiers = self._world.notifiers
+        if notifiers:
+            number = self._random.randrange(len(notifiers)) if len(notifiers) > 1 else 0
+            notifiers[number].crash()
+            self._world.later(lambda: self._world.start_notifier(number))
 
     def _kill_runner(self) -> None:
         runner = self._runner()

@@ -48,6 +48,8 @@ PATIENCE_S = 900.0
 CLOSING_S = 60.0
 NOTIFIED_EVERY = 3
 """One world in so many has a notifier. The others are faster without."""
+TWICE_NOTIFIED_EVERY = 9
+"""One world in so many has two."""
 IN_MEMORY = Path("/dev/shm") if os.access("/dev/shm", os.W_OK | os.X_OK) else None
 """Where worlds have their folders. On a disk, to make and remove them takes a tenth of a world's time."""
 
@@ -87,7 +89,8 @@ class World:
         self.people = People(self)
         self.archivers = [self._new_archiver(number) for number in range(self.scenario.archivers)]
         self.mailboxes = Mailboxes(self)
-        self.notifier = NotifierProcess(self, "notifier") if seed % NOTIFIED_EVERY == 0 else None
+        notifiers = (seed % NOTIFIED_EVERY == 0) + (seed % TWICE_NOTIFIED_EVERY == 0)
+        self.notifiers = [self._new_notifier(number) for number in range(notifiers)]
         self.broker.on_append.append(self.mailboxes.appended)
         self.broker.on_loss.append(self.mailboxes.lost)
         self.schedulers = [self._new_scheduler(number) for number in range(self.scenario.schedulers)]
@@ -144,14 +147,12 @@ class World:
 
     def ended(self, process: ServiceProcess) -> None:
         """A service ended by itself, or was told to: its supervisor starts it again."""
-        for number, archiver in enumerate(self.archivers):
-            if process is archiver:
-                self.later(partial(self.start_archiver, number))
-        if process is self.notifier:
-            self.later(self.start_notifier)
-        for number, scheduler in enumerate(self.schedulers):
-            if process is scheduler:
-                self.later(partial(self.start_scheduler, number))
+        if process in self.archivers:
+            self.later(partial(self.start_archiver, self.archivers.index(process)))
+        if process in self.notifiers:
+            self.later(partial(self.start_notifier, self.notifiers.index(process)))
+        if process in self.schedulers:
+            self.later(partial(self.start_scheduler, self.schedulers.index(process)))
         for runner in self.runners.values():
             if process is runner:
                 self.later(partial(self.start_runner, runner.computer))
@@ -189,10 +190,13 @@ class World:
     def _new_archiver(self, number: int) -> ArchiverProcess:
         return ArchiverProcess(self, f"archiver{number + 1}" if number else "archiver")
 
-    def start_notifier(self) -> None:
-        """Start the notifier, if this world has one and it does not run."""
-        if self.notifier is not None and not self.notifier.alive:
-            self.notifier = NotifierProcess(self, "notifier")
+    def start_notifier(self, number: int) -> None:
+        """Start a notifier, unless it runs."""
+        if not self.notifiers[number].alive:
+            self.notifiers[number] = self._new_notifier(number)
+
+    def _new_notifier(self, number: int) -> NotifierProcess:
+        return NotifierProcess(self, f"notifier{number + 1}" if number else "notifier")
 
     def _new_scheduler(self, number: int) -> SchedulerProcess:
         if self.loop.chance(0.3):
@@ -267,7 +271,7 @@ class World:
     @property
     def services(self) -> list[ServiceProcess]:
         """Those of the head, living or dead."""
-        return [*self.schedulers, *self.archivers, *([self.notifier] if self.notifier is not None else [])]
+        return [*self.schedulers, *self.archivers, *self.notifiers]
 
     def _calm_down(self) -> None:
         """Whatever is broken is mended, and stays so."""
@@ -280,7 +284,8 @@ class World:
             self.start_scheduler(number)
         for number in range(len(self.archivers)):
             self.start_archiver(number)
-        self.start_notifier()
+        for number in range(len(self.notifiers)):
+            self.start_notifier(number)
         for computer in self.scenario.computers:
             computer.broken = False
             self.start_runner(computer)
