@@ -154,3 +154,41 @@ def test_overdue_jobs_may_use_resources_kept_for_gpu_work() -> None:
     lab.happen(make.undrained("gpu"), apart_s=1801)
     lab.look()
     assert batches(lab) == {"cpus": 1}
+
+
+def test_beside_an_overdue_job_small_ones_leave_what_gpu_work_needs() -> None:
+    """The node is kept for Jane's job, which waits for memory. Only that job may take from the GPU work."""
+    lab = Lab(make.joined("gpu", cpus=8, memory_bytes=16 * GIB, gpus=("a",)))
+    busy_with(lab, 4, memory_bytes=13 * GIB)
+    submit(lab, "wide", 1, "jane", memory_bytes=8 * GIB)
+    lab.happen(make.undrained("gpu"), apart_s=1801)
+    submit(lab, "gpus", 1, "ann", cpus=5, gpus=1)
+    submit(lab, "cpus")
+    lab.look()
+    assert batches(lab) == {}
+    (verdict,) = explain(lab.agenda, lab.batch("cpus"), 0).nodes
+    assert verdict.obstacle is Obstacle.KEPT_FOR_GPU_WORK
+
+
+def test_small_jobs_leave_what_gpu_work_needs_beside_an_overdue_job_even_if_they_go_first() -> None:
+    lab = Lab(make.joined("gpu", cpus=8, gpus=("a",)))
+    busy_with(lab, 2)
+    lab.happen(make.drain_requested("gpu"))
+    submit(lab, "wide", 1, "jane", cpus=4)
+    lab.happen(make.drain_requested("gpu"), apart_s=1801)
+    submit(lab, "gpus", 1, "ann", cpus=4, gpus=1)
+    submit(lab, "cpus")
+    lab.happen(make.undrained("gpu"))
+    lab.look()
+    assert batches(lab) == {"wide": 1}, "the two cpus that are left are half of what the GPU work needs"
+
+
+def test_only_the_person_whose_jobs_are_overdue_may_take_from_gpu_work() -> None:
+    lab = Lab(make.joined("gpu", cpus=8, gpus=("a",)))
+    busy_with(lab, 6)
+    submit(lab, "overdue", 2, "jane")
+    submit(lab, "gpus", 1, "ann", cpus=4, gpus=1)
+    lab.happen(make.undrained("gpu"), apart_s=1801)
+    submit(lab, "alike", 2)
+    lab.look()
+    assert batches(lab) == {"overdue": 1}

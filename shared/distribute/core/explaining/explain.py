@@ -10,15 +10,14 @@ from distribute.core.ids import BatchId
 from distribute.core.scheduling.agenda import Agenda
 from distribute.core.scheduling.elsewhere import must_leave
 from distribute.core.scheduling.giving_up import is_forsaken
-from distribute.core.scheduling.gpu_work import fits_beside_gpu_work
 from distribute.core.scheduling.matching import (
     LEAVING_REASON,
     Obstacle,
     busy,
     never,
     suitable_gpus,
-    takes_nothing_of,
 )
+from distribute.core.scheduling.reservations import kept_from
 from distribute.core.scheduling.trials import avoids, is_probe
 from distribute.core.spec.gpu_kind import gpus_in_words
 from distribute.core.state.state import NO_EXIT_CODE, BatchState, JobKey, NodeState, Shape, Status
@@ -130,8 +129,7 @@ def obstacle_at(agenda: Agenda, batch: BatchState, row: int, node: NodeState) ->
         or (Obstacle.MOVED_AWAY if must_leave(agenda.state, batch, row, node.name, agenda.log_now) else None)
         or busy(node, shape, agenda.pending.held_of(node.name))
         or _trial_at(agenda, batch, row, node)
-        or _reservation_at(agenda, shape, node)
-        or _gpu_work_at(agenda, batch, shape, node)
+        or kept_from(agenda, agenda.reserved, node, shape, batch.priority, batch.user)
     )
 
 
@@ -140,19 +138,6 @@ def _trial_at(agenda: Agenda, batch: BatchState, row: int, node: NodeState) -> O
         return Obstacle.ON_TRIAL if avoids(agenda.state, batch, row, node.name, agenda.log_now) else None
     held_back: frozenset[BatchId] = agenda.held_back.get(node.name, frozenset())
     return Obstacle.ON_TRIAL if batch.id in held_back else None
-
-
-def _reservation_at(agenda: Agenda, shape: Shape, node: NodeState) -> Obstacle | None:
-    kept_for = agenda.reserved.get(node.name, shape)
-    if kept_for == shape or takes_nothing_of(node, shape, kept_for, agenda.pending.held_of(node.name)):
-        return None
-    return Obstacle.RESERVED
-
-
-def _gpu_work_at(agenda: Agenda, batch: BatchState, shape: Shape, node: NodeState) -> Obstacle | None:
-    if agenda.reserved.get(node.name) == shape or fits_beside_gpu_work(agenda, node, shape, batch.priority):
-        return None
-    return Obstacle.KEPT_FOR_GPU_WORK
 
 
 def _nodes(agenda: Agenda) -> Iterator[NodeState]:
@@ -186,6 +171,7 @@ def _put(agenda: Agenda, node: NodeState, shape: Shape, batch: BatchState, obsta
     if obstacle is None:
         return "could take it now"
     free_cpus = node.cpus - node.used_cpus
+    reservation = agenda.reserved.get(node.name)
     details = {
         Obstacle.CAPABILITIES: ", ".join(sorted(shape.capabilities - node.capabilities)),
         Obstacle.CPUS: f"{node.cpus}, of {shape.cpus} needed",
@@ -201,7 +187,7 @@ def _put(agenda: Agenda, node: NodeState, shape: Shape, batch: BatchState, obsta
             f"{_share(shape)} needed"
         ),
         Obstacle.BUILD_FAILED: batch.build_failed.get(node.name, ""),
-        Obstacle.RESERVED: f"{_share(agenda.reserved.get(node.name, shape))} needed",
+        Obstacle.RESERVED: f"{_share(reservation.shape if reservation is not None else shape)} needed",
     }
     detail = details.get(obstacle)
     return f"{obstacle.value}: {detail}" if detail else obstacle.value

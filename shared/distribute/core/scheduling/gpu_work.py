@@ -42,14 +42,22 @@ def keeps_from(agenda: Indexes, node: NodeState, shape: Shape, priority: int) ->
     return kept
 
 
-def fits_beside_gpu_work(agenda: Indexes, node: NodeState, shape: Shape, priority: int) -> bool:
-    """Does a job of this shape and priority, which fits the node, fit beside what it keeps for GPU work?"""
+def fits_beside_gpu_work(
+    agenda: Indexes, node: NodeState, shape: Shape, priority: int, first: Shape | None = None
+) -> bool:
+    """Does a job of this shape and priority, which fits the node, fit beside what it keeps for GPU work?
+
+    `first`: a job that comes before the GPU work, and is none.
+    """
     kept = keeps_from(agenda, node, shape, priority)
     if not kept.jobs:
         return True
     held = agenda.pending.held_of(node.name)
     cpus_left = node.cpus - node.used_cpus - held.cpus - kept.cpus
     memory_left = node.memory_bytes - node.used_memory_bytes - held.memory_bytes - kept.memory_bytes
+    if first is not None:
+        cpus_left -= first.cpus
+        memory_left -= first.memory_bytes
     needs_no_memory = shape.memory_bytes == 0  # even if less memory is left than is kept
     return 0 < shape.cpus <= cpus_left and (needs_no_memory or shape.memory_bytes <= memory_left)
 

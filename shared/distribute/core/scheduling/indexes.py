@@ -18,6 +18,7 @@ from distribute.core.scheduling.overdue import Overdue
 from distribute.core.scheduling.pending import Pending
 from distribute.core.scheduling.queues import Queues, Waiting, WaitingGroups
 from distribute.core.scheduling.releases import Releases
+from distribute.core.scheduling.reservations import Reservation
 from distribute.core.scheduling.shares import Shares
 from distribute.core.scheduling.trials import asks_for_decision, has_failed_fast
 from distribute.core.state.state import (
@@ -27,7 +28,6 @@ from distribute.core.state.state import (
     BatchState,
     JobKey,
     NodeState,
-    Shape,
     State,
 )
 
@@ -50,7 +50,7 @@ class Indexes:
         self._away: set[str] = set()
         """Nodes that are silent or lost: their attempts may be given to others."""
         self.overdue: Overdue = {}
-        self.reserved: dict[str, Shape] = {}
+        self.reserved: dict[str, Reservation] = {}
         """The nodes that the last decision kept, each for a job of a shape that it could not place."""
         self.held_back: dict[str, frozenset[BatchId]] = {}
         """The nodes on trial at the last decision, and the batches of which they take only probes."""

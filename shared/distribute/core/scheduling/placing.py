@@ -19,10 +19,11 @@ from distribute.core.log.recorded import Guard
 from distribute.core.scheduling.choosy import less_choosy
 from distribute.core.scheduling.decisions import Decisions
 from distribute.core.scheduling.elsewhere import must_leave
-from distribute.core.scheduling.gpu_work import fits_beside_gpu_work, keeps_from
-from distribute.core.scheduling.matching import grant, has_gpu, takes_nothing_of
+from distribute.core.scheduling.gpu_work import keeps_from
+from distribute.core.scheduling.matching import grant
 from distribute.core.scheduling.overdue import Waiter
 from distribute.core.scheduling.queues import Lane, Queue, Waiting
+from distribute.core.scheduling.reservations import Reservation, kept_from
 from distribute.core.scheduling.trials import avoids, is_probe
 from distribute.core.spec.shape import is_gpu_work
 from distribute.core.state.state import BatchState, Shape
@@ -55,14 +56,12 @@ class _Round:
     def __init__(self, decisions: Decisions) -> None:
         self._decisions = decisions
         self._agenda = decisions.agenda
-        self.reserved: dict[str, Shape] = {}
-        """The nodes that are kept, each for jobs of a shape. Other jobs may have what those do not need."""
+        self.reserved: dict[str, Reservation] = {}
+        """The nodes that are kept, each for jobs of a shape."""
         self._reserved_by: Queue | None = None
         """The queue whose first job has reserved a node by its rank."""
-        self._overdue_on: set[str] = set()
-        """The nodes of `reserved` that are kept for overdue jobs. GPU work has no claim on them."""
         self._overdue_for: set[Waiter] = set()
-        """The waiters for which they are kept."""
+        """The waiters for which nodes are kept because they are overdue."""
         self._priority = 0
         self._open = list(self._agenda.nodes_for)
 
@@ -97,7 +96,7 @@ class _Round:
         If it took a node that was kept for its shape, others of the shape need another one.
         """
         was_overdue = self._note_served((queue.user, shape))
-        was_kept = self.reserved.get(choice.node) == shape or queue is self._reserved_by
+        was_kept = self._is_kept_for(shape, choice.node) or queue is self._reserved_by
         return was_overdue or was_kept or is_gpu_work(shape) or self._is_kept_in_vain_for(choice)
 
     def _has_room(self) -> bool:
@@ -115,7 +114,7 @@ class _Round:
         if batch.limits.max_running is None or gate.hold is None:
             return False
         groups = self._agenda.waiting[batch.id]
-        kept_for = set(self.reserved.values())
+        kept_for = {reservation.shape for reservation in self.reserved.values()}
         shapes = (waiting.group.shape for waiting in groups)
         return any(shape in kept_for or is_gpu_work(shape) for shape in shapes)
 
@@ -137,7 +136,8 @@ class _Round:
             lane = people[user].lanes.get(shape) if user in people else None
             name = self._reserve(shape, lane, is_overdue=True) if lane else None
             if name is not None:
-                self._overdue_on.add(name)
+                claims = self.reserved[name].claims | {(self._priority, user)}
+                self.reserved[name] = Reservation(shape, claims)
                 self._overdue_for.add((user, shape))
                 self._open.append(shape)  # it may use what is kept for GPU work now
                 return
@@ -149,26 +149,20 @@ class _Round:
                 overdue.remove(waiter)
         return waiter in self._overdue_for
 
-    def _usable(self, shape: Shape) -> Iterator[str]:
-        """The nodes that fit the shape and may be used for it, the best first."""
+    def _usable(self, shape: Shape, user: str | None = None) -> Iterator[str]:
+        """The nodes that fit the shape and may be used for this person's jobs of it, the best first.
+
+        `user` None: that may be used for anybody's.
+        """
         nodes, quarantines = self._agenda.state.nodes, self._agenda.pending.quarantines
         for name in self._agenda.nodes_for[shape].fitting():
             if name in quarantines:
                 continue
-            if name in self.reserved and not self._fits_beside_reservation(shape, name):
-                continue
-            if not has_gpu(nodes[name]) or self._fits_beside_gpu_work(shape, name):
+            if kept_from(self._agenda, self.reserved, nodes[name], shape, self._priority, user) is None:
                 yield name
 
-    def _fits_beside_reservation(self, shape: Shape, name: str) -> bool:
-        kept_for = self.reserved[name]
-        node, held = self._agenda.state.nodes[name], self._agenda.pending.held_of(name)
-        return kept_for == shape or takes_nothing_of(node, shape, kept_for, held)
-
-    def _fits_beside_gpu_work(self, shape: Shape, name: str) -> bool:
-        if name in self._overdue_on:
-            return True
-        return fits_beside_gpu_work(self._agenda, self._agenda.state.nodes[name], shape, self._priority)
+    def _is_kept_for(self, shape: Shape, name: str) -> bool:
+        return name in self.reserved and self.reserved[name].shape == shape
 
     def _reserve(self, shape: Shape, lane: Lane, *, is_overdue: bool = False) -> str | None:
         """Keep the node that will fit the shape soonest, among those on which a job of the lane can run.
@@ -179,11 +173,11 @@ class _Round:
         for name in self._agenda.nodes_for[shape].nearest():
             node = self._agenda.state.nodes[name]
             if (
-                self.reserved.get(name, shape) == shape
+                (name not in self.reserved or self._is_kept_for(shape, name))
                 and any(self._has_work_for(name, waiting) for waiting in waits)
                 and (is_overdue or not keeps_from(self._agenda, node, shape, self._priority).jobs)
             ):
-                self.reserved[name] = shape
+                self.reserved.setdefault(name, Reservation(shape))
                 return name
         return None
 
@@ -237,7 +231,7 @@ class _Round:
 
     def _best(self, shape: Shape, batch: BatchState, row: int) -> str | None:
         best = None
-        for name in self._usable(shape):
+        for name in self._usable(shape, batch.user):
             if not self._takes(name, batch, row):
                 continue
             if not batch.built_on or self._has_built(name, batch):
