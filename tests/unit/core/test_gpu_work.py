@@ -192,3 +192,15 @@ def test_only_the_person_whose_jobs_are_overdue_may_take_from_gpu_work() -> None
     submit(lab, "alike", 2)
     lab.look()
     assert batches(lab) == {"overdue": 1}
+
+
+def test_overdue_jobs_take_nothing_from_gpu_work_of_a_higher_priority() -> None:
+    lab = Lab(make.joined("gpu", cpus=8, gpus=("a",)))
+    busy_with(lab, 6)
+    submit(lab, "overdue", 1, "jane")
+    submit(lab, "gpus", 1, "ann", cpus=4, gpus=1, priority=1)
+    lab.happen(make.undrained("gpu"), apart_s=1801)
+    lab.look()
+    assert batches(lab) == {}
+    lab.succeed(of("before"), "gpu")
+    assert batches(lab) == {"gpus": 1, "overdue": 1}

@@ -167,7 +167,8 @@ class _Round:
     def _reserve(self, shape: Shape, lane: Lane, *, is_overdue: bool = False) -> str | None:
         """Keep the node that will fit the shape soonest, among those on which a job of the lane can run.
 
-        Returns its name; None if there is no such node. Only overdue jobs take from waiting GPU work.
+        Returns its name; None if there is no such node. Only overdue jobs take from GPU work that waits, and
+        not from that of a higher priority.
         """
         waits = [self._agenda.waiting[batch_id][group] for _, batch_id, group in lane]
         for name in self._agenda.nodes_for[shape].nearest():
@@ -175,7 +176,7 @@ class _Round:
             if (
                 (name not in self.reserved or self._is_kept_for(shape, name))
                 and any(self._has_work_for(name, waiting) for waiting in waits)
-                and (is_overdue or not keeps_from(self._agenda, node, shape, self._priority).jobs)
+                and not keeps_from(self._agenda, node, shape, self._priority + is_overdue).jobs
             ):
                 self.reserved.setdefault(name, Reservation(shape))
                 return name

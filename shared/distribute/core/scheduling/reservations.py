@@ -22,10 +22,10 @@ class Reservation(NamedTuple):
 
     shape: Shape
     claims: frozenset[Claim] = frozenset()
-    """Whose jobs of this shape may also take what the node keeps for GPU work, so that they do not starve."""
+    """Whose jobs of this shape do not starve: they may also take what GPU work of their priority needs."""
 
     def goes_before_gpu_work(self, shape: Shape, priority: int, user: str | None) -> bool:
-        """May this person's jobs of a shape take what GPU work needs? `user` None: may anybody's?"""
+        """May this person's jobs of a shape take what GPU work of their priority needs? None: anybody's?"""
         if shape != self.shape:
             return False
         return bool(self.claims) if user is None else (priority, user) in self.claims
@@ -55,7 +55,7 @@ def kept_from(
     if reservation is None:
         first = None
     elif reservation.goes_before_gpu_work(shape, priority, user):
-        return None
+        first, priority = None, priority + 1  # only GPU work of higher priorities goes before it
     else:
         held = agenda.pending.held_of(node.name)
         first = reservation.shape if reservation.shape != shape else None
