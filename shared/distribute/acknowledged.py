@@ -4,7 +4,8 @@ A broker that is killed can lose acknowledged events, the last ones of its log; 
 older copy. So the log remembers the last events that the broker acknowledged to it. After each reconnect it
 looks for them, and appends again those that are gone: with the same id, behind whatever is the last event
 of their scope by then. The fold judges whether they still fit. What it can't judge, because a later event has
-made it out of date (`core.outdated`), is not appended again.
+made it out of date (`core.log.outdated`), is not appended again. If that was a decision, the log counts as
+replaced: its author has to read what came instead, and to decide again.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from itertools import groupby
 from typing import NamedTuple, Protocol
 
 from distribute.core.errors import Conflict, LogReplaced
-from distribute.core.ids import Guarded, Scope
-from distribute.core.log.events import Event, NodeEvent
-from distribute.core.log.outdated import OUTDATED_BY, closed_with
+from distribute.core.ids import BatchId, Guarded, JobId, Scope
+from distribute.core.log.events import Assigned, BatchEvent, Event, JobEvent, NodeEvent
+from distribute.core.log.outdated import DECISIONS, ENDS_OF_BATCHES, OUTDATED_BY, closed_with, is_overtaken
 from distribute.core.log.recorded import Guard, Recorded, guard_scope
 
 _log = logging.getLogger(__name__)
@@ -60,13 +61,15 @@ class Questions(NamedTuple):
 
     `end` is the sequence of the log's last message. `has` tells whether the event of an id is at a sequence,
     or was until an admin removed it. `last_seq` is the sequence of the last message of a guard's scope, and
-    `last` the last event of a type in a scope. `append` appends an event.
+    `last` the last event of a type in a scope. `since` are the events of a job, or under a batch, behind a
+    sequence. `append` appends an event.
     """
 
     end: Callable[[], Awaitable[int]]
     has: Callable[[int, str], Awaitable[bool]]
     last_seq: Callable[[Guarded], Awaitable[int]]
     last: Callable[[Scope, str], Awaitable[Recorded | None]]
+    since: Callable[[JobId | BatchId, int], Awaitable[list[Recorded]]]
     append: Callable[[Event, Guard], Awaitable[int]]
 
 
@@ -85,6 +88,10 @@ class Acknowledged:
         self._checked_at = 0
         """The reconnect after which everything from before it was found in the log, or appended again."""
         self._moved: dict[tuple[Guarded, int], int] = {}
+        self._lost_seqs: set[tuple[int, int]] = set()
+        """Where the events were that the running check appends again; before that, `_time_of` each."""
+        self._overtaken_seq: int | None = None
+        """Where a decision was that is out of date. A check that is not interrupted then reports that."""
         self._check: asyncio.Task[None] | None = None
         self._replaced_hooks: list[Callable[[LogReplaced], None]] = []
         self._undo = connection.on_return(self._returned)
@@ -123,7 +130,7 @@ class Acknowledged:
             return
         if self._check is not None:
             self._check.cancel()  # of a later reconnect: it looks for events of the old log
-        self.replaced = self._forgotten = None
+        self.replaced = self._forgotten = self._overtaken_seq = None
         self._remembered.clear()
         self._bytes = 0
         self._moved.clear()
@@ -163,9 +170,12 @@ class Acknowledged:
                 self._connection.address,
                 len(lost),
             )
+        self._lost_seqs = {(self._time_of(remembered), remembered.seq) for remembered in lost}
         for remembered in lost:
             await self._append_again(remembered)
         self._checked_at = reconnects
+        if (seq := self._overtaken_seq) is not None:
+            self._report_replaced(f"the log went on without event {seq}, which this process had appended")
 
     async def _append_again(self, lost: _Remembered) -> None:
         appended = await self._append_last(lost)
@@ -173,6 +183,8 @@ class Acknowledged:
             self._remembered.remove(lost)
             self._bytes -= lost.size_bytes
         if appended is None:
+            if lost.event.type in DECISIONS:
+                self._overtaken_seq = lost.seq
             return
         seq, behind = appended
         self._remember(lost._replace(seq=seq, behind=behind, reconnects=self._reconnects))
@@ -208,7 +220,10 @@ class Acknowledged:
         if lost and not is_whole and self._forgotten is not None:
             seq, event_id = self._forgotten
             if seq > end or not await self._questions.has(seq, event_id):
-                self._report_replaced(seq)
+                self._report_replaced(
+                    f"the log lacks event {seq}, which this process appended, and since then more than it "
+                    "remembers: was it restored from an older copy?"
+                )
                 return []
         return sorted(lost, key=lambda remembered: remembered.born)
 
@@ -219,11 +234,8 @@ class Acknowledged:
     def _by_time(self, remembered: _Remembered) -> tuple[int, int]:
         return self._time_of(remembered), remembered.seq
 
-    def _report_replaced(self, seq: int) -> None:
-        self.replaced = LogReplaced(
-            f"{self._connection.address}: the log lacks event {seq}, which this process appended, "
-            "and since then more than it remembers: was it restored from an older copy?"
-        )
+    def _report_replaced(self, why: str) -> None:
+        self.replaced = LogReplaced(f"{self._connection.address}: {why}")
         for hook in list(self._replaced_hooks):
             hook(self.replaced)
 
@@ -248,6 +260,8 @@ class Acknowledged:
         Of a node we also count events that the log has lost, too: each says how the node is, or has to be, as
         a whole. An event about an attempt needs those before it.
         """
+        if lost.event.type in DECISIONS:
+            return await self._is_overtaken(lost)
         types = OUTDATED_BY[lost.event.type]
         if isinstance(lost.event, NodeEvent) and self._has_later(lost, types):
             return True
@@ -256,9 +270,31 @@ class Acknowledged:
             last = await self._questions.last(lost.event.scope, event_type)
             if last is not None and last.seq > behind and not self._is_before(last.event, lost):
                 return True
-        batch = closed_with(lost.event)
-        compacted = await self._questions.last(batch, "compacted") if batch is not None else None
-        return compacted is not None and compacted.seq > behind
+        return False
+
+    async def _is_overtaken(self, lost: _Remembered) -> bool:
+        """Has the log gone on without this decision, or lost what it was made on?"""
+        event, behind, time = lost.event, lost.behind, self._time_of(lost)
+        assert isinstance(event, JobEvent | BatchEvent), "no decision is about a node or a build"
+        first_lost_seq = min(seq for of_time, seq in self._lost_seqs if of_time == time)
+        # The log may have lost events of others before ours, and new ones have their sequences.
+        after = min(behind, first_lost_seq - 1)
+        about: JobId | BatchId = event.batch_id
+        if (batch := closed_with(event)) is not None:
+            compacted = await self._questions.last(batch, "compacted")
+            if compacted is not None and compacted.seq > after:
+                return True
+        if event.type not in ENDS_OF_BATCHES:
+            about = event.scope
+            if isinstance(event, Assigned) and event.limited:
+                after = first_lost_seq - 1  # its guard does not cover the job
+        elif behind >= first_lost_seq:
+            if (time, behind) not in self._lost_seqs:
+                return True  # it was behind another author's event, which may not come again
+        elif await self._questions.last_seq(guard_scope(event)) < behind:
+            return True  # the same, and nothing of ours was lost before it
+        own = {one.event.id for one in self._remembered if one.born < lost.born}
+        return is_overtaken(event, [news.event for news in await self._questions.since(about, after)], own)
 
     def _has_later(self, lost: _Remembered, types: frozenset[str]) -> bool:
         """Did the broker acknowledge a later event of these types in the same scope?"""

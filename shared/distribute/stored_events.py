@@ -111,8 +111,15 @@ class StoredEvents:
 
     def first_of(self, scope: Guarded, behind: int) -> Recorded | None:
         """A scope's first event behind a sequence."""
+        return next(self._events(self._seqs_behind(scope, behind)), None)
+
+    def since(self, scope: Guarded, behind: int) -> list[Recorded]:
+        """A scope's events behind a sequence."""
+        return list(self._events(self._seqs_behind(scope, behind)))
+
+    def _seqs_behind(self, scope: Guarded, behind: int) -> list[int]:
         sequences = self._of_scope.get(scope, [])
-        return next(self._events(sequences[bisect_right(sequences, behind) :]), None)
+        return sequences[bisect_right(sequences, behind) :]
 
     def _events(self, sequences: Iterable[int]) -> Iterator[Recorded]:
         for seq in sequences:

@@ -108,6 +108,7 @@ async def test_acknowledged_events_that_a_killed_broker_lost_are_appended_again_
 async def test_each_author_appends_its_own_lost_events_again(broker: Broker, cluster: Cluster) -> None:
     async with other_author(broker) as node:
         story: list[Event] = [builders.joined(), builders.assigned(), builders.claimed()]
+        story[2] = story[2].model_copy(update={"causation": story[1].id})  # else the scheduler decides again
         await node.log.append(story[0], Guard(0))
         assigned = await cluster.log.append(story[1], Guard(0))
         await node.log.append(story[2], Guard(assigned))
@@ -142,6 +143,28 @@ async def test_a_guard_is_refused_if_another_event_came_before_the_one_appended_
     with pytest.raises(Conflict):
         await asyncio.wait_for(cluster.log.append(builders.started(), Guard(2)), WITHIN_S)
     assert [event.type for event in await stored(cluster)] == ["assigned", "released", "claimed"]
+
+
+@pytest.mark.parametrize("decision", [builders.released(reason="killed"), builders.completed()])
+async def test_a_scheduler_decides_again_if_a_node_claims_the_job_before_the_decision_is_back(
+    broker: Broker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, decision: Event
+) -> None:
+    """Behind the claim, the decision would be wrong. So its author reads the log, and begins anew."""
+    submitted, assigned, claimed = builders.submitted(), builders.assigned(), builders.claimed()
+    await cluster.log.append(submitted, Guard(0))
+    await cluster.log.append(assigned, Guard(0))
+    reading = asyncio.create_task(read_all(cluster))
+    await cluster.log.append(decision, Guard(2))
+    let_another_come_first(broker, claimed, Guard(2), monkeypatch)
+    await lose_end(broker, 1)
+    with pytest.raises(LogReplaced):
+        await asyncio.wait_for(reading, WITHIN_S)
+    assert await stored(cluster) == [submitted, assigned, claimed]
+
+
+async def read_all(cluster: Cluster) -> None:
+    async for _ in cluster.log.follow(after=0):
+        pass
 
 
 async def test_a_guard_on_another_authors_lost_event_is_no_conflict(broker: Broker, cluster: Cluster) -> None:

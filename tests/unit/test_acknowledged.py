@@ -40,21 +40,8 @@ def test_an_assignment_that_the_log_lost_is_appended_again() -> None:
     assert after_a_loss(first, lost, []) == [first.id, lost.id]
 
 
-def test_an_assignment_is_not_appended_again_once_its_job_was_assigned_again() -> None:
-    """Its node would take the job, though the scheduler has released it meanwhile."""
-    first, lost = make.submitted(make.batch(1)), make.assigned()
-    meanwhile: list[Event] = [make.assigned(), make.released()]
-    ids = after_a_loss(first, lost, meanwhile)
-    assert ids == [first.id, *(event.id for event in meanwhile)]
-
-
-def test_an_assignment_is_appended_again_behind_what_its_node_said() -> None:
-    first, lost, claimed = make.submitted(make.batch(1)), make.assigned(), make.claimed()
-    assert after_a_loss(first, lost, [claimed]) == [first.id, claimed.id, lost.id]
-
-
-@pytest.mark.parametrize("lost", [make.claimed(), make.released()])
-def test_other_events_are_appended_again_behind_what_others_said(lost: Event) -> None:
+@pytest.mark.parametrize("lost", [make.claimed(), make.finished()])
+def test_reports_are_appended_again_behind_what_others_said(lost: Event) -> None:
     first, meanwhile = make.assigned(), make.started()
     assert after_a_loss(first, lost, [meanwhile]) == [first.id, meanwhile.id, lost.id]
 
@@ -133,15 +120,6 @@ def test_an_order_about_a_batch_is_not_appended_again_once_the_opposite_was_orde
     first = make.submitted()
     ids = after_a_loss(first, lost, [meanwhile])
     assert ids == [first.id, meanwhile.id, *([] if is_outdated else [lost.id])]
-
-
-@pytest.mark.parametrize("lost", [make.stop_ordered(), make.released(), make.excused()])
-def test_a_decision_about_an_attempt_is_not_appended_again_once_its_job_was_assigned_again(
-    lost: Event,
-) -> None:
-    """The new attempt may have the same number, and be at the same node."""
-    first, again = make.submitted(), make.assigned()
-    assert after_a_loss(first, lost, [again]) == [first.id, again.id]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from distribute import acknowledged
 from distribute.acknowledged import Acknowledged, Questions
 from distribute.core.ids import Guarded, Scope
 from distribute.core.log.events import Event
-from distribute.core.log.recorded import Guard
+from distribute.core.log.recorded import Guard, Recorded
 from distribute.testing import builders
 
 
@@ -47,12 +47,15 @@ async def test_where_lost_words_are_now_is_remembered_of_the_last_losses_only(
     async def last(scope: Scope, event_type: str) -> None:
         return None
 
+    async def since(scope: Scope, after: int) -> list[Recorded]:
+        return []
+
     async def append(event: Event, guard: Guard) -> int:
         stored.append(event)
         return 100 + len(stored)
 
     connection: Any = ReturningConnection()
-    memory = Acknowledged(connection, Questions(end, has, last_seq, last, append))
+    memory = Acknowledged(connection, Questions(end, has, last_seq, last, since, append))
     for seq in (1, 2, 3):
         memory.acknowledged(seq, builders.claimed(f"job{seq}"), 0, 100)
     for loss in range(1, 6):

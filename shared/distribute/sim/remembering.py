@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from distribute.acknowledged import Acknowledged, Questions
-from distribute.core.ids import Guarded
+from distribute.core.ids import BatchId, Guarded, JobId, Under
 from distribute.core.log.events import Event
-from distribute.core.log.recorded import Guard
+from distribute.core.log.recorded import Guard, Recorded
 from distribute.sim.log import SimulatedLog
 from distribute.sim.network import Link
 
@@ -46,5 +46,9 @@ class RememberingLog(SimulatedLog):
         async def append(event: Event, guard: Guard) -> int:
             return await self.append_again(event, guard)
 
-        questions = Questions(end, has, last_seq, self.last, append)
+        async def since(scope: JobId | BatchId, after: int) -> list[Recorded]:
+            under = Under(scope) if isinstance(scope, BatchId) else scope
+            return await link.ask(lambda: stored.since(under, after))
+
+        questions = Questions(end, has, last_seq, self.last, since, append)
         self.memory = Acknowledged(ReturningLink(link), questions)

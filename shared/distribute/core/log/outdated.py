@@ -1,12 +1,14 @@
 """Which later events make a lost event out of date, so that its author must not append it again.
 
 The fold would take an old order or an old report for the newest one. An event that continues another (its
-`causation`) needs no rule: the fold refuses it if something else came between.
+`causation`) needs no rule: the fold refuses it if something else came between. A decision (`DECISIONS`) was
+made on the whole state of its scope: whatever else came there since makes it out of date, and the scheduler
+decides again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from distribute.core.ids import BatchId
 from distribute.core.log import events as ev
@@ -43,13 +45,13 @@ _BY_KIND: Mapping[type[Event], frozenset[str]] = {
     ev.Held: _HOLD,
     ev.HoldReleased: _HOLD,
     ev.Edited: _types(ev.Edited),
-    ev.Completed: _types(ev.RetryRequested),
-    ev.BatchArchived: _types(ev.RetryRequested),
-    # The scheduler's decisions about an attempt. A later attempt may have the same number.
-    ev.Assigned: _types(ev.Assigned),
-    ev.StopOrdered: _types(ev.Assigned),
-    ev.Released: _types(ev.Assigned),
-    ev.Excused: _types(ev.Assigned),
+    # Decisions: `is_overtaken` judges them.
+    ev.Completed: frozenset(),
+    ev.BatchArchived: frozenset(),
+    ev.Assigned: frozenset(),
+    ev.StopOrdered: frozenset(),
+    ev.Released: frozenset(),
+    ev.Excused: frozenset(),
     # The fold judges these by what they name: an event before, a submission, or a node's incarnation.
     ev.Submitted: frozenset(),
     ev.MoveRequested: frozenset(),
@@ -73,7 +75,29 @@ _BY_KIND: Mapping[type[Event], frozenset[str]] = {
 OUTDATED_BY: Mapping[str, frozenset[str]] = {type_of(kind): types for kind, types in _BY_KIND.items()}
 """By type: the types of later events of the same scope that make an event out of date."""
 
-_DECISIONS = _types(ev.Assigned, ev.StopOrdered, ev.Released, ev.Excused)
+ENDS_OF_BATCHES = _types(ev.Completed, ev.BatchArchived)
+"""Decisions about a whole batch. Whoever reads one, folding or not, may believe it."""
+
+_ABOUT_JOBS = _types(ev.Assigned, ev.StopOrdered, ev.Released, ev.Excused)
+
+DECISIONS = ENDS_OF_BATCHES | _ABOUT_JOBS
+"""What the scheduler decides on the state of a job or a batch, and would decide again on that state."""
+
+
+def is_overtaken(decision: Event, news: Iterable[Event], own: Container[str]) -> bool:
+    """Did anything come to the scope of a lost decision that its author had not read when deciding?
+
+    `news` is what came since the log lost its end, in order. The events of ids `own` are earlier ones of the
+    same author, appended again. What follows from the decision itself does not count: a node says again that
+    it claimed a job before the scheduler says again that the node has it.
+    """
+    following = {decision.id}
+    for event in news:
+        if event.causation in following:
+            following.add(event.id)
+        elif event.id not in own:
+            return True
+    return False
 
 
 def closed_with(event: Event) -> BatchId | None:
@@ -82,7 +106,7 @@ def closed_with(event: Event) -> BatchId | None:
     It removes from the stream what came before a decision of the scheduler, and what came since. So no guard
     of the job can tell any more that the decision is late, and the node that it names would act on it.
     """
-    return event.batch_id if isinstance(event, ev.JobEvent) and event.type in _DECISIONS else None
+    return event.batch_id if isinstance(event, ev.JobEvent) and event.type in _ABOUT_JOBS else None
 
 
 _MISSING = set(KINDS) - _BY_KIND.keys()

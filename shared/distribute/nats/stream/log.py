@@ -11,7 +11,7 @@ from math import inf
 from distribute.acknowledged import Acknowledged, Questions
 from distribute.codec import decode, encode
 from distribute.core.errors import UnreadableEvent
-from distribute.core.ids import BatchId, Guarded, Scope, Under
+from distribute.core.ids import BatchId, Guarded, JobId, Scope, Under
 from distribute.core.log.events import Event
 from distribute.core.log.outdated import closed_with
 from distribute.core.log.recorded import Guard, Recorded, guard_scope
@@ -65,7 +65,8 @@ class JetStreamLog:
         self._last_event_at: Place | None = None
         """The last message that was found to be an event."""
         self._memory = Acknowledged(
-            connection, Questions(self._end, self._has, self._last_seq_of, self.last, self._append_again)
+            connection,
+            Questions(self._end, self._has, self._last_seq_of, self.last, self._since, self._append_again),
         )
 
     def append(self, event: Event, guard: Guard) -> asyncio.Future[int]:
@@ -116,6 +117,13 @@ class JetStreamLog:
     async def _last_seq_of(self, scope: Guarded) -> int:
         stored = await self._latest(scope_filter(scope))
         return stored.seq if stored is not None else 0
+
+    async def _since(self, scope: JobId | BatchId, after: int) -> list[Recorded]:
+        only = Only(batch=scope) if isinstance(scope, BatchId) else Only(scope=scope)
+        until = await self._last_seq_of(Under(scope) if isinstance(scope, BatchId) else scope)
+        if until <= after:
+            return []
+        return [one async for some in self.follow(after=after, only=only, until=until) for one in some]
 
     @property
     def garbage(self) -> Garbage:
