@@ -99,4 +99,5 @@ class WorldHost(ModelledHost):
 
     def _die(self, process: Process) -> None:
         if not process.ended.done():
-            self._world.reboot(self._runner)
+            # The runner that started it may be gone by now: the next one goes down with the computer.
+            self._world.reboot(self._world.runners[self.computer.name])

@@ -81,14 +81,30 @@ def retried(stories: Stories, before: BatchState, again: set[str]) -> None:
 
 
 def runs_again(stories: Stories, before: BatchState, job: str) -> None:
-    """A job that was over runs again: its failure is taken back, or it is given to a node, and killed."""
+    """A job that was over runs again: its failure is taken back, or it is given to a node, and killed.
+
+    Or it begins although the batch has given up, for a scheduler had decided on that before.
+    """
     last = stories.spec_of(before.id).last_job
     if last in {None, job} or last is None:
         return
     row = before.rows[last]
-    was_open = before.status[before.rows[job]] in OVER and not before.unarchived.keys() - {row}
+    was_over = before.status[before.rows[job]] in OVER or _was_given_up(stories, before, job, last)
+    was_open = was_over and not before.unarchived.keys() - {row}
     if was_open and before.end is None and not before.kill_wanted(row):
         _outdate(stories.of[before.job_id(row)])
+
+
+def _was_given_up(stories: Stories, before: BatchState, job: str, last: str) -> bool:
+    """Did the last job count this one as over, and all others, too, because too many have failed?"""
+    others = [
+        (before.status[before.rows[id_.job]], story.holder)
+        for id_, story in stories.of_batch(before.id)
+        if id_.job not in {job, last}
+    ]
+    rests = all(holder is None and status != Status.RETRYING for status, holder in others)
+    most = stories.limits_of[before.id].max_failures
+    return rests and before.status[before.rows[job]] == Status.QUEUED and _has_given_up(stories, before, most)
 
 
 def excused(stories: Stories, before: BatchState, job: str) -> None:

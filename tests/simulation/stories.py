@@ -19,6 +19,7 @@ from distribute.sim.stored_files import StoredFiles
 from . import changes, last_jobs, replacing
 from .changes import LimitsOf
 from .compacting import is_about_compacted
+from .lost_words import LostWords
 from .requests import run_again
 from .story import Broken as Broken
 from .story import Story as Story
@@ -50,23 +51,18 @@ class Stories:
         """The id of the last start of each build."""
         self._ghosts: dict[JobId, tuple[str, int]] = {}
         """Attempts at jobs of batches that were deleted meanwhile."""
-        self._unordered: set[tuple[JobId, int]] = set()
-        """Attempts that a node was ordered to end, by an order that the log has lost."""
+        self.lost_words = LostWords()
 
     def anew(self) -> Stories:
         """To tell the same stories again, since the log has lost its end."""
         again = Stories(self._files)
         again.checks = False
-        again._deleted, again._unordered = self._deleted, self._unordered
+        again._deleted, again.lost_words = self._deleted, self.lost_words
         return again
 
     def vanish(self, batch: BatchId) -> None:
         """The log has lost the submission of a batch: it is as if somebody had deleted it."""
         self._deleted.add(batch)
-
-    def forget_order(self, order: ev.StopOrdered) -> None:
-        """The log has lost an order, which the node may have carried out."""
-        self._unordered.add((order.scope, order.attempt))
 
     def _require(self, holds: bool, otherwise: str) -> None:
         if self.checks:
@@ -261,6 +257,7 @@ class Stories:
                     last_jobs.begins(self, event, before.batches[event.batch_id])
                 self._require(not story.succeeded, "it has succeeded already")
                 may_run = story.failures <= story.retries or story.runs_again
+                may_run |= self.lost_words.retries(event.batch_id)
                 self._require(may_run, f"it has failed {story.failures} times")
                 self._require(event.attempt == story.attempt + 1, f"the attempt before was {story.attempt}")
                 self._require(not story.to_archive, "its last attempt is not archived yet")
@@ -342,6 +339,7 @@ class Stories:
                 story.holder = None
             case ev.Released(reason="killed"):
                 is_kept = story.claimed and killed and not batch.discards  # else the log has lost the kill
+                is_kept &= not self.lost_words.discards(event.batch_id)
                 self._require(not is_kept, f"{event.node} may not say what the killed job left")
                 story.holder = None
             case _:
@@ -350,11 +348,11 @@ class Stories:
     def _finish(self, story: Story, event: ev.Finished, *, killed: bool) -> None:
         """An attempt has ended, perhaps because a person killed it (`killed`)."""
         story.holder = None
-        is_given_back = story.moved and story.ordered and (event.scope, event.attempt) not in self._unordered
+        is_given_back = story.moved and story.ordered and not self.lost_words.ordered(event)
         self._require(
             event.signal is None or not is_given_back, f"{event.node} ended it, and does not give it back"
         )
-        was_ordered = killed or (event.scope, event.attempt) in self._unordered
+        was_ordered = killed or self.lost_words.ordered(event)
         self._require(
             event.signal is None or was_ordered, f"{event.node} ended it, and counts that as its failure"
         )

@@ -220,8 +220,7 @@ class Truth:
                 isinstance(recorded.event, ev.Submitted) and recorded.event.replaces is not None
             ):
                 self._undeleted.add(recorded.event.scope)
-            if isinstance(recorded.event, ev.StopOrdered):
-                self.stories.forget_order(recorded.event)
+            self.stories.lost_words.note(recorded.event)
         self.log = self.log[: -len(events)]
         last_seq = self.log[-1].seq if self.log else 0
         self.digests = {seq: digest for seq, digest in self.digests.items() if seq <= last_seq}
