@@ -257,6 +257,12 @@ class ArtifactStore(Protocol):
         Raises `Refused` if another process replaced it meanwhile, `StorageFull`.
         """
 
+    async def replace_snapshot(self, name: str, old: bytes | None, new: bytes) -> None:
+        """Put a snapshot, if the one that is there is still `old`; None: if there is none.
+
+        Raises `Refused` if another one is there, `StorageFull`.
+        """
+
     async def get_snapshot(self, name: str) -> bytes | None:
         """The last snapshot of a name; None if there is none. Raises `IntegrityError`."""
 

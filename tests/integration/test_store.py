@@ -269,6 +269,21 @@ async def test_a_snapshot_is_replaced_whole(cluster: Stores, store: JetStreamSto
     assert sorted((await subjects(await cluster.connection(), "snapshots", ">")).values()) == [1, 4]
 
 
+async def test_a_snapshot_is_replaced_only_by_who_knows_the_one_that_is_there(cluster: Stores) -> None:
+    store, other = await cluster.store(), await cluster.store()
+    await store.replace_snapshot("note", None, b"first")
+    for wrong in (None, b"another", b""):
+        with pytest.raises(Refused, match="snapshot note: another process has replaced it"):
+            await other.replace_snapshot("note", wrong, b"lost")
+    await other.replace_snapshot("note", b"first", b"second")
+    outcomes = await asyncio.gather(
+        *(one.replace_snapshot("note", b"second", text) for one, text in ((store, b"a"), (other, b"b"))),
+        return_exceptions=True,
+    )
+    (stands,) = [text for text, outcome in zip((b"a", b"b"), outcomes, strict=True) if outcome is None]
+    assert await store.get_snapshot("note") == stands
+
+
 async def test_the_snapshot_of_one_of_two_writers_stays_whole(cluster: Stores) -> None:
     writers = [await cluster.store() for _ in range(3)]
     texts = [content(2 * CHUNK, seed=number) for number in range(3)]

@@ -231,8 +231,7 @@ class NotifierService:
             note = note_of(self._outbox)
             try:
                 async with asyncio.timeout(PATIENCE_S):
-                    await self._refuse_anothers()
-                    await self._cluster.store.put_snapshot(NOTE, orjson.dumps({**note, "by": self._id}))
+                    await self._put_note(orjson.dumps({**note, "by": self._id}))
             except (DistributeError, TimeoutError) as error:
                 self._no_note.occurs("can't note what is being sent: %s", str(error) or "no answer")
                 return False
@@ -240,17 +239,24 @@ class NotifierService:
             self._noted, self._before = note, None
             return True
 
-    async def _refuse_anothers(self) -> None:
-        """Raise `_Replaced` if the note is neither this notifier's nor the one that it goes on from.
+    async def _put_note(self, note: bytes) -> None:
+        """Write the note in place of this notifier's own one, or of the one that it goes on from.
 
         If that one has changed, its notifier lives, and sends what this one does not know.
+
+        Raises:
+            _Replaced: another notifier's note is there.
+            Refused: another notifier has written one just now.
         """
+        store = self._cluster.store
         try:
-            data = await self._cluster.store.get_snapshot(NOTE)
+            found = await store.get_snapshot(NOTE)
         except IntegrityError:
-            return  # a damaged note is nobody's
-        if data not in {None, self._before} and _whose(data) not in {None, self._id}:
+            await store.put_snapshot(NOTE, note)  # a damaged note is nobody's
+            return
+        if found not in {None, self._before} and _whose(found) not in {None, self._id}:
             raise _Replaced
+        await store.replace_snapshot(NOTE, found, note)
 
     # --- sending -------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from distribute.core.errors import IntegrityError, StorageFull
+from distribute.core.errors import IntegrityError, Refused, StorageFull
 from distribute.core.files.manifest import StoredObject, job_of
 from distribute.core.ids import BatchId
 from distribute.core.os_words import why
@@ -154,6 +154,12 @@ class FileStore:
         with _told_if_full(name):
             unfinished.write_bytes(data)
         unfinished.rename(self._snapshots / name)
+
+    async def replace_snapshot(self, name: str, old: bytes | None, new: bytes) -> None:
+        """As `ports.ArtifactStore.replace_snapshot`."""
+        if await self.get_snapshot(name) != old:
+            raise Refused(f"snapshot {name}: another process has replaced it, and its own stands")
+        await self.put_snapshot(name, new)
 
     async def get_snapshot(self, name: str) -> bytes | None:
         """As `ports.ArtifactStore.get_snapshot`."""

@@ -97,6 +97,11 @@ class SimulatedStore:
         await self._transfer()
         await self._link.ask(lambda: self._files.keep_snapshot(name, data), patient=False)
 
+    async def replace_snapshot(self, name: str, old: bytes | None, new: bytes) -> None:
+        """As `ports.ArtifactStore.replace_snapshot`."""
+        await self._transfer()
+        await self._link.ask(lambda: self._files.replace_snapshot(name, old, new), patient=False)
+
     async def get_snapshot(self, name: str) -> bytes | None:
         """As `ports.ArtifactStore.get_snapshot`."""
         await self._transfer()

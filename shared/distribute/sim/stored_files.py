@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 from dataclasses import dataclass, field
 
-from distribute.core.errors import IntegrityError
+from distribute.core.errors import IntegrityError, Refused
 from distribute.core.files.manifest import StoredObject, job_of
 from distribute.core.ids import BatchId
 from distribute.ports import StoredInput
@@ -87,6 +87,12 @@ class StoredFiles:
         """Keep a snapshot, in place of the one before."""
         self.take_room()
         self.snapshots[name] = data
+
+    def replace_snapshot(self, name: str, old: bytes | None, new: bytes) -> None:
+        """Keep a snapshot in place of `old`. Raises `Refused` if that is not the one that is there."""
+        if self.snapshots.get(name) != old:
+            raise Refused(f"snapshot {name}: another process has replaced it, and its own stands")
+        self.keep_snapshot(name, new)
 
     def content(self, stored: StoredObject) -> bytes:
         """The bytes of a result. Raises `IntegrityError` if they are not there."""

@@ -73,7 +73,7 @@ class StepwiseCluster:
 
     def __init__(self, cluster: Cluster, steps: Steps) -> None:
         self.log = Stepwise(cluster.log, steps, "append")
-        self.store = Stepwise(cluster.store, steps, "put_snapshot")
+        self.store = Stepwise(cluster.store, steps, "replace_snapshot")
         self.queries = cluster.queries
 
 

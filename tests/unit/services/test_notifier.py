@@ -187,6 +187,29 @@ async def test_two_notifiers_that_go_on_from_each_others_notes_find_out(
             assert caplog.text.count("another notifier has begun to tell people") == number
 
 
+async def test_of_two_notifiers_that_look_at_the_note_at_once_only_one_writes_and_sends(
+    cluster: MemoryCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    mail = Remembering()
+    get_snapshot, looks = cluster.store.get_snapshot, 0
+
+    async def written_anew_behind_the_look(name: str) -> bytes | None:
+        nonlocal looks
+        data = await get_snapshot(name)
+        if name == service.NOTE and cluster.log.stored.last_seq:
+            looks += 1
+            if looks == 1:
+                await cluster.store.put_snapshot(service.NOTE, await taken_over(cluster))
+        return data
+
+    async with notifier_of(cluster, mail):
+        cluster.store.get_snapshot = written_anew_behind_the_look  # type: ignore[method-assign]
+        await cluster.say(*killed(MANY[0]))
+        await mail.until(lambda: len(mail.taken) > 0)
+    assert looks > 1
+    assert caplog.text.count("another notifier has begun to tell people") == 1
+
+
 async def test_a_notifier_sends_what_the_one_before_has_begun_to_send_since_it_read_its_note(
     cluster: MemoryCluster,
 ) -> None:
