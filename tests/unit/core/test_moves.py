@@ -201,3 +201,26 @@ def test_a_move_of_a_batch_that_is_over_does_not_fit() -> None:
     lab = Lab(make.joined(), make.submitted(), make.kill_requested(), make.completed(state="killed"))
     lab.happen(make.move_requested())
     assert lab.state.last_misfit.endswith("the batch is over")
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        make.yielded("job2"),
+        make.released("job2", reason="node_rebooted"),
+        make.finished("job2", succeeded=False, outputs=None),
+    ],
+    ids=lambda end: str(end.type),
+)
+def test_a_last_job_that_is_moved_leaves_its_node_also_if_others_run_again_meanwhile(end: ev.Event) -> None:
+    lab = Lab(make.joined("ws1"), make.submitted(make.batch(2, last_job="job2")))
+    lab.assign()
+    lab.run("job1")
+    lab.happen(make.finished("job1", succeeded=False, outputs=None))
+    assert lab.assign() == {"job2": "ws1"}
+    lab.run("job2")
+    lab.happen(make.move_requested("job2"))
+    lab.happen(*lab.decide())
+    lab.happen(make.retry_requested(lab.batch().id, failed_only=True), end)
+    assert lab.batch().moved_from == {1: "ws1"}
+    assert lab.batch().failures == {}

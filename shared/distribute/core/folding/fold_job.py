@@ -243,7 +243,7 @@ def _finish(batch: BatchState, row: int, seq: int, time: float, event: ev.Finish
         batch.missing.pop(row, None)
     # Otherwise it was killed before it began: what an earlier attempt left is still there.
     if row == batch.last_row and batch.last_is_outdated and not is_unwanted(batch, row):
-        requeue_last(batch, row)
+        _run_again(batch, row, attempt)
         return
     if event.succeeded:
         batch.suspects.pop(row, None)
@@ -267,7 +267,10 @@ def _finish(batch: BatchState, row: int, seq: int, time: float, event: ev.Finish
 
 def _run_again(batch: BatchState, row: int, attempt: Attempt) -> None:
     """Queue a job after an attempt, once what that left is archived. One that is moved leaves its node."""
-    set_status(batch, row, RETRYING if row in batch.unarchived else QUEUED)
+    if row == batch.last_row and batch.last_is_outdated:
+        requeue_last(batch, row)
+    else:
+        set_status(batch, row, RETRYING if row in batch.unarchived else QUEUED)
     if attempt.moved_by is not None:
         batch.moved_from[row] = attempt.node
 
@@ -331,10 +334,8 @@ def _release(batch: BatchState, row: int, event: ev.Released) -> None:
         is_gone = attempt.stop_at is not None and event.reason in _GONE
         _end_unwanted(batch, row, _why_nothing_is_left(batch.kill_of(row), event) if is_gone else None)
         return
-    if row == batch.last_row and batch.last_is_outdated:
-        requeue_last(batch, row)
-        return
-    if was_running and event.reason in {"node_lost", "node_restarted", "node_rebooted"}:
+    is_outdated = row == batch.last_row and batch.last_is_outdated
+    if was_running and not is_outdated and event.reason in {"node_lost", "node_restarted", "node_rebooted"}:
         deaths = batch.deaths.setdefault(row, [])
         deaths.append(event.node)
         if why := why_given_up(deaths):
