@@ -68,9 +68,9 @@ def _slow_beginnings(monkeypatch: pytest.MonkeyPatch) -> None:
         await asyncio.sleep(LATE_S)
         return await read_note(self)
 
-    async def queues_late(self: NotifierService, end: int) -> list[Queue]:
+    async def queues_late(self: NotifierService, note: bytes | None, end: int) -> list[Queue]:
         await asyncio.sleep(LATE_S)
-        return await queues(self, end)
+        return await queues(self, note, end)
 
     monkeypatch.setattr(Trouble, "__init__", kill_services)
     monkeypatch.setattr(ArchiverService, "_read_note", read_note_late)

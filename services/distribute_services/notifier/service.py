@@ -55,6 +55,8 @@ RETRY_S = 1.0
 LOOK_AGAIN_S = 5.0
 """Seconds between looks if another notifier still tells people."""
 
+_NOT_USED = "the note of what was told can't be used; telling only what comes: %s"
+
 
 class _Replaced(Exception):
     """Another notifier has written the note, so it tells people now."""
@@ -134,8 +136,9 @@ class NotifierService:
     async def _begin(self) -> Outbox:
         """The state as of now, and what is to be told."""
         cluster = self._cluster
+        note = await self._read_note()  # first: what it says is being sent is then in the log, up to `end`
         state, end = await restore(cluster), await cluster.log.last_seq()
-        queues = await self._queues(end)
+        queues = await self._queues(note, end)
         outbox = Outbox(state, queues, catch_up_to=end)
         restored_seq = state.seq
         done_until = min(queue.done_until for queue in queues)
@@ -156,19 +159,26 @@ class NotifierService:
                         outbox.deliver(recorded)
         return outbox
 
-    async def _queues(self, end: int) -> list[Queue]:
+    async def _read_note(self) -> bytes | None:
+        """The note of what was told. None: there is none."""
+        try:
+            return await self._cluster.store.get_snapshot(NOTE)
+        except IntegrityError as error:
+            log.warning(_NOT_USED, error)
+            return None
+
+    async def _queues(self, data: bytes | None, end: int) -> list[Queue]:
         """The queues as the note has them. Without one, nothing from before now is told."""
         names = [channel.name for channel in self._channels]
         new = partial(queues_of, channels=names, end=end, most_single=self._most_single)
+        self._before = data
+        if data is None:
+            return new({})
         try:
-            data = await self._cluster.store.get_snapshot(NOTE)
-            if data is None:
-                return new({})
             note = orjson.loads(data)
-            self._before = data
             return new(note, is_of_this_log=await self._has_event(*note["folded"]))
-        except (IntegrityError, ValueError, KeyError, TypeError, AttributeError) as error:
-            log.warning("the note of what was told can't be used; telling only what comes: %s", error)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            log.warning(_NOT_USED, error)
             return new({})
 
     async def _has_event(self, seq: int, time: float) -> bool:

@@ -234,6 +234,24 @@ async def test_a_notifier_sends_what_the_one_before_has_begun_to_send_since_it_r
     assert list(mail.taken) == ["the-summary"]
 
 
+async def test_a_notifier_reads_the_note_before_it_asks_where_the_log_ends(cluster: MemoryCluster) -> None:
+    """Else the note may say that something is sent that this one does not know yet: it would tell it anew."""
+    asked: list[str] = []
+    get_snapshot, last_seq = cluster.store.get_snapshot, cluster.log.last_seq
+
+    async def note(name: str) -> bytes | None:
+        asked.append(name)
+        return await get_snapshot(name)
+
+    async def end() -> int:
+        asked.append("end")
+        return await last_seq()
+
+    cluster.store.get_snapshot, cluster.log.last_seq = note, end  # type: ignore[method-assign]
+    async with notifier_of(cluster, Remembering()):
+        assert asked.index(service.NOTE) < asked.index("end")
+
+
 async def test_what_is_noted_while_it_asks_for_the_end_of_a_batch_is_not_noted_again(
     cluster: MemoryCluster,
 ) -> None:
