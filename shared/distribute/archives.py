@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from distribute.core.errors import InputError, IntegrityError
 from distribute.core.ids import BatchId
-from distribute.core.log.events import Compacted, Submitted
+from distribute.core.log.events import Compacted
 from distribute.ports import ArtifactStore, EventLog, Only
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class Archives:
         deleted = await self._stream.last(batch, "deleted")
         if deleted is not None and deleted.seq > naming.seq:  # its name can be used again
             _log.warning("%s; what happened to %s is left out", _gone(event, why), batch)
-        elif await self._lacks_beginning(batch):
+        elif await self._lacks_submission(naming, 0 if deleted is None else deleted.seq):
             raise IntegrityError(_gone(event, why))
         else:
             _log.warning("%s", _does_not_count(event, why))
@@ -154,11 +154,16 @@ class Archives:
                 break
         return None
 
-    async def _lacks_beginning(self, batch: BatchId) -> bool:
-        """Were events of a batch removed from the stream? Then its first there is no submission."""
-        async with aclosing(self._stream.follow(after=0, only=Only(batch=batch), until=NOW)) as reading:
-            async for records in reading:
-                return not isinstance(records[0].event, Submitted)
+    async def _lacks_submission(self, naming: Naming, deleted_seq: int) -> bool:
+        """Were the events that it names removed from the stream? Then no submission of the batch is there.
+
+        If the log has lost its end, the stream may have events of the batch before its submission.
+        """
+        after = min(naming.event.first_seq - 1, deleted_seq)
+        only = Only(types=frozenset({"submitted"}), batch=naming.event.scope)
+        async with aclosing(self._stream.follow(after=after, only=only, until=naming.seq)) as reading:
+            async for _ in reading:
+                return False
         return True
 
 

@@ -145,6 +145,28 @@ async def test_a_name_that_is_used_again_needs_no_lost_archive_whatever_is_forge
     assert [recorded.seq for recorded in await read(log, OURS)] == [3, 4, 5, 6]
 
 
+async def test_an_archive_is_missed_also_if_a_deleted_batch_had_that_name_before(tmp_path: Path) -> None:
+    cluster = MemoryCluster(tmp_path)
+    await cluster.say(
+        make.submitted(SWEEP), make.deleted(), make.submitted(SWEEP), make.kill_requested(SWEEP)
+    )
+    await cluster.say(make.compacted(4, SWEEP, archive="0" * 64, events=2, first_seq=3))
+    log = WholeLog(cluster.log, lambda: cluster.store)
+    assert [recorded.seq for recorded in await read(log, OURS)] == [1, 2, 3, 4, 5], "nothing was removed"
+    await cluster.log.purge(SWEEP.id, before=5)
+    with pytest.raises(IntegrityError, match=r"the archive of lab/sweep, 0+, is damaged or gone"):
+        await read(log, OURS)
+
+
+async def test_no_archive_is_missed_if_the_log_has_an_event_before_the_submission(tmp_path: Path) -> None:
+    """The broker lost its log's end, and the scheduler's word came again before the person's."""
+    cluster = MemoryCluster(tmp_path)
+    await cluster.say(make.assigned(), make.submitted(SWEEP), make.kill_requested(SWEEP))
+    await cluster.say(make.compacted(3, SWEEP, archive="0" * 64, events=2, first_seq=2))
+    log = WholeLog(cluster.log, lambda: cluster.store)
+    assert [recorded.seq for recorded in await read(log, OURS)] == [1, 2, 3, 4]
+
+
 async def test_who_reads_while_a_batch_is_compacted_reads_on_until_events_are_removed(tmp_path: Path) -> None:
     cluster = MemoryCluster(tmp_path)
     await cluster.say(make.submitted(SWEEP), make.kill_requested(SWEEP))

@@ -336,19 +336,20 @@ async def test_a_start_is_told_once_over_restarts(cluster: MemoryCluster) -> Non
 
 
 async def test_a_batch_compacted_while_it_begins_hides_no_event_of_another(cluster: MemoryCluster) -> None:
-    """It asks where the log ends, and only then for its note. What happens between the two is read later."""
+    """It asks where the log ends, and then reads up to there. What happens between the two is read later."""
     first, second = MANY[:2]
     await cluster.say(make.submitted(first), make.submitted(second))
-    get_snapshot, mail = cluster.store.get_snapshot, Remembering()
+    last_seq, mail = cluster.log.last_seq, Remembering()
 
-    async def compacted_before(name: str) -> bytes | None:
-        if name == service.NOTE and "compacted" not in cluster.types():
+    async def compacted_behind() -> int:
+        end = await last_seq()
+        if "kill_requested" not in cluster.types():
             await cluster.say(make.kill_requested(second), make.kill_requested(first))
             await cluster.say(make.completed(first, state="killed"), make.batch_archived(first))
             await compact_in(cluster, first)
-        return await get_snapshot(name)
+        return end
 
-    cluster.store.get_snapshot = compacted_before  # type: ignore[method-assign]
+    cluster.log.last_seq = compacted_behind  # type: ignore[method-assign]
     whole = SimpleNamespace(**vars(cluster) | {"log": WholeLog(cluster.log, lambda: cluster.store)})
     async with notifier_of(cast(Cluster, whole), mail):
         await cluster.say(make.completed(second, state="killed"))
