@@ -122,8 +122,8 @@ def _outdate(story: Story) -> None:
         story.succeeded, story.failures, story.suspect = False, 0, None
 
 
-def ended(story: Story, before: BatchState, event: ev.Finished) -> None:
-    """A job has ended. If it is outdated, it runs again, unless nobody wants it any more."""
+def ended(story: Story, before: BatchState, event: ev.JobEvent) -> None:
+    """No node has a job any more. If it is outdated, it runs again, unless nobody wants it any more."""
     wanted = before.end is None and not before.kill_wanted(before.rows[event.job])
     if story.outdated and wanted:
         story.succeeded, story.failures, story.suspect = False, 0, None

@@ -328,7 +328,6 @@ class Stories:
             case ev.Finished():
                 self._require(story.claimed, "it was not claimed")
                 self._finish(story, event, killed=killed and not event.succeeded)
-                last_jobs.ended(story, batch, event)
             case ev.Yielded():
                 story.holder = None
                 if event.outputs is not None:
@@ -344,6 +343,8 @@ class Stories:
                 story.holder = None
             case _:
                 story.holder = None
+        if story.holder is None:
+            last_jobs.ended(story, batch, event)
 
     def _finish(self, story: Story, event: ev.Finished, *, killed: bool) -> None:
         """An attempt has ended, perhaps because a person killed it (`killed`)."""
