@@ -334,7 +334,8 @@ class Stories:
                     self._require(story.claimed, "it was not claimed")
                     self._leave(story, event.outputs)
             case ev.Released(reason="not_there"):
-                self._require(not story.ordered, f"{event.node} ended the killed job, and does not say how")
+                was_ended = story.ordered and story.launched
+                self._require(not was_ended, f"{event.node} ended the killed job, and does not say how")
                 story.holder = None
             case ev.Released(reason="killed"):
                 is_kept = story.claimed and killed and not batch.discards  # else the log has lost the kill

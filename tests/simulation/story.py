@@ -29,6 +29,8 @@ class Story:
     """The submission under which its last attempt was assigned."""
     claimed: bool = False
     started: bool = False
+    launched: bool = False
+    """Its process was started. Before that, its node may give it back, and the log not have that yet."""
     ordered: bool = False
     """The scheduler told its node to end it: a failure is none of the job's own."""
     moved: bool = False
@@ -62,6 +64,6 @@ class Story:
     def begin(self, event: ev.Assigned) -> None:
         """An attempt at it is assigned."""
         self.attempt, self.holder, self.submission = event.attempt, event.node, event.submission
-        self.claimed = self.started = False
+        self.claimed = self.started = self.launched = False
         self.ordered = self.outdated = self.moved = self.forgiven = False
         self.left_node = None

@@ -273,6 +273,8 @@ class Truth:
         require(assigned not in self._launched, f"{computer.name} runs {unit} a second time")
         self._launched.add(assigned)
         self._kept[job, attempt, computer.name] = process
+        if (story := self.stories.of.get(job)) and (story.attempt, story.holder) == (attempt, computer.name):
+            story.launched = True
         claimed = (job, attempt, computer.name) in self._claimed
         require(claimed, f"{computer.name} runs {job} without a claim in the log")
         shares = [other.unit.share for other in computer.running if other.unit.attempt]
