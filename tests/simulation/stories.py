@@ -284,7 +284,7 @@ class Stories:
                     # None counts any more if the last job is to run again, because others do.
                     story.failures = max(0, story.failures - 1)
                     story.inexcusable = story.runs_again = True
-                    story.forgiven = False
+                    story.forgiven = story.to_be_killed = False
                     last_jobs.excused(self, before.batches[event.batch_id], event.job)
             case _:
                 self._require(
