@@ -310,7 +310,7 @@ class Stories:
         """An event of, or to, the node that has the job."""
         killed = story.ordered or batch.kill_wanted(batch.rows[event.job])
         ends = isinstance(event, ev.Yielded | ev.Released) or (
-            isinstance(event, ev.Finished) and story.ordered
+            isinstance(event, ev.Finished) and story.ordered and not event.succeeded
         )
         if story.moved and ends:
             story.left_node = event.node
