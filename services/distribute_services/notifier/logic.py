@@ -6,7 +6,7 @@ messages it is sending, so that a message cut short by a crash goes out again as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from distribute.core.folding.live_fold import LiveFold
@@ -39,16 +39,15 @@ MOST_SINGLE = 5
 
 
 class Sending(NamedTuple):
-    """A message that is being sent.
+    """A message that is being sent. `tells` are the keys of the notices in it.
 
-    `until` is the last sequence that a summary covers; 0: it is no summary. `once` are the keys of what it
-    tells that is told once: after a restart, nobody knows when that happened.
+    Not their sequences: after a restart, nobody knows when something happened that is told once, and a log
+    that has lost its end gives a sequence a second time.
     """
 
     to: str
     key: str
-    until: int
-    once: Sequence[str] = ()
+    tells: frozenset[str]
 
 
 class Letter(NamedTuple):
@@ -136,20 +135,17 @@ class Queue:
     def _next_to(self, to: str, is_current: Callable[[Notice], bool]) -> Letter | None:
         notices = self._current(to, is_current)
         if (sending := self._sending.get(to)) is not None:
-            if covered := _covered(sending, notices):
+            if covered := tuple(notice for notice in notices if notice.key in sending.tells):
                 is_sent, refused = sending.key in self._sent, self._sent.get(sending.key)
                 return Letter(to, sending.key, covered, is_sent, refused)
             self._end_sending(to)
         if not notices:
             return None
-        first, last = notices[0], notices[-1]
-        if len(notices) > self.most_single:
-            key = key_of("summary", self.name, to, first.key, last.key, str(len(notices)))
-            once = [notice.key for notice in notices if notice.news in ONCE]
-            self._sending[to] = Sending(to, key, max(notice.seq for notice in notices), once)
-            return Letter(to, key, notices)
-        self._sending[to] = Sending(to, first.key, 0)
-        return Letter(to, first.key, (first,))
+        told = notices if len(notices) > self.most_single else notices[:1]
+        keys = [notice.key for notice in told]
+        key = keys[0] if len(told) == 1 else key_of("summary", self.name, to, *keys)
+        self._sending[to] = Sending(to, key, frozenset(keys))
+        return Letter(to, key, told)
 
     def sent(self, letter: Letter) -> None:
         """The message is sent, and the log says so."""
@@ -183,18 +179,6 @@ class Queue:
         waiting = self._waiting.get(to)
         if waiting is not None and waiting.pop(key, None) is not None and not waiting:
             del self._waiting[to]
-
-
-def _covered(sending: Sending, notices: tuple[Notice, ...]) -> tuple[Notice, ...]:
-    """Those of a person's `notices` that stand in the message."""
-    if sending.until:
-        once = frozenset(sending.once)
-        return tuple(
-            notice
-            for notice in notices
-            if (notice.key in once if notice.news in ONCE else notice.seq <= sending.until)
-        )
-    return tuple(notice for notice in notices if notice.key == sending.key)
 
 
 class Outbox:
@@ -286,7 +270,7 @@ def note_of(outbox: Outbox) -> Json:
             queue.name: {
                 "since": queue.since,
                 "done_until": queue.done_until,
-                "sending": [list(sending) for sending in queue.sending],
+                "sending": [[to, key, sorted(tells)] for to, key, tells in queue.sending],
             }
             for queue in outbox.queues.values()
         },
@@ -313,8 +297,14 @@ def queues_of(
     queues = []
     for name in channels:
         found = known.get(name, {"since": end, "done_until": end, "sending": []})
-        sending = [Sending(*one) for one in found["sending"]]
         since = min(int(found["since"]), end)
         done_until = min(int(found["done_until"]), end) if is_of_this_log else since
-        queues.append(Queue(name, since, done_until, sending, most_single))
+        queues.append(Queue(name, since, done_until, _sending_of(found["sending"]), most_single))
     return queues
+
+
+def _sending_of(noted: Iterable[Sequence[Any]]) -> Iterator[Sending]:
+    """The messages that were being sent, but for those of an older version, which name no notices."""
+    for to, key, tells, *_ in noted:
+        if isinstance(tells, list):
+            yield Sending(to, key, frozenset(tells))

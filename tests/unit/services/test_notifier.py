@@ -13,8 +13,9 @@ import pytest
 from client_kit import MemoryCluster
 from distribute.core.folding.fold import apply
 from distribute.core.ids import Guarded
-from distribute.core.log.events import Event, Notified
+from distribute.core.log.events import Completed, Event, Notified
 from distribute.core.log.recorded import Recorded
+from distribute.core.projections.notices import key_of
 from distribute.core.spec.specs import BatchSpec
 from distribute.core.state.state import State
 from distribute.memory.queries import MemoryQueries
@@ -53,6 +54,11 @@ def killed(spec: BatchSpec, user: str = "jane") -> tuple[Event, ...]:
 def notified(cluster: MemoryCluster) -> list[Notified]:
     recorded = cluster.log.stored.between(0, cluster.log.stored.last_seq)
     return [one.event for one in recorded if isinstance(one.event, Notified)]
+
+
+def keys_of_ends(cluster: MemoryCluster) -> list[str]:
+    recorded = cluster.log.stored.between(0, cluster.log.stored.last_seq)
+    return [key_of("end", one.event.id) for one in recorded if isinstance(one.event, Completed)]
 
 
 async def test_the_end_of_a_batch_is_told_and_noted(cluster: MemoryCluster) -> None:
@@ -224,7 +230,7 @@ async def test_a_notifier_sends_what_the_one_before_has_begun_to_send_since_it_r
         if name == service.NOTE and data is not None:
             cluster.store.get_snapshot = get_snapshot  # type: ignore[method-assign]
             note = orjson.loads(data)
-            note["channels"]["mail"]["sending"] = [["jane", "the-summary", 6, []]]
+            note["channels"]["mail"]["sending"] = [["jane", "the-summary", keys_of_ends(cluster)]]
             await put_snapshot(name, orjson.dumps(note))
         return data
 

@@ -68,7 +68,7 @@ class Notifier:
                 )
             )
 
-    def restart(self, *, snapshot_at: int = 0) -> None:
+    def restart(self, *, snapshot_at: int = 0, is_of_this_log: bool = True) -> None:
         """Kill it, and start it again with a snapshot of the state at an earlier event."""
         state = State()
         before = Outbox(state, [])
@@ -77,7 +77,7 @@ class Notifier:
         for batch_id in [batch.id for batch in state.batches.values() if batch.archived]:
             batch = state.batches[batch_id]
             pack(state, batch_id, seal(fixed_pieces(batch)), seal(at_once(changing_pieces(batch))))
-        queues = queues_of(self.note, self.channels, len(self.log))
+        queues = queues_of(self.note, self.channels, len(self.log), is_of_this_log=is_of_this_log)
         self.outbox = Outbox(load(dump(state)), queues)
         done_until = min(queue.done_until for queue in queues)
         for recorded in self.log[done_until:snapshot_at]:
@@ -257,6 +257,46 @@ def test_a_summary_cut_short_tells_the_same_also_of_what_is_told_once() -> None:
         assert again is not None
         assert again.key == letter.key
         assert {notice.key for notice in again.notices} == {notice.key for notice in letter.notices}
+
+
+def test_a_summary_cut_short_tells_nothing_that_a_log_that_lost_its_end_got_since() -> None:
+    """What came at the sequences of what was lost was not in the message: it is told by itself."""
+    notifier = Notifier()
+    for spec in MANY:
+        notifier.happen(*killed(spec))
+    letter = notifier.take()
+    assert letter is not None
+    del notifier.log[-len(killed(MANY[-1])) :]
+    notifier.happen(*killed(make.batch(batch="another")))
+    for snapshot_at in range(len(notifier.log) + 1):
+        notifier.restart(snapshot_at=snapshot_at, is_of_this_log=False)
+        again = notifier.take()
+        assert again is not None
+        assert again.key == letter.key
+        assert [notice.key for notice in again.notices] == [notice.key for notice in letter.notices[:-1]]
+    assert notifier.tell() == ["summary", "end"]
+
+
+def test_two_summaries_that_tell_different_things_are_two_messages() -> None:
+    """Or whoever takes a message once would discard the second."""
+    letters = []
+    for left_out in range(len(MANY)):
+        notifier = Notifier()
+        for spec in MANY[:left_out] + MANY[left_out + 1 :]:
+            notifier.happen(*killed(spec))
+        letters.append(notifier.take())
+    assert len({letter and letter.key for letter in letters}) == len(MANY)
+
+
+def test_a_message_in_a_note_that_does_not_say_what_it_tells_is_told_anew() -> None:
+    notifier = Notifier()
+    notifier.happen(*killed(MANY[0]))
+    letter = notifier.take()
+    assert letter is not None
+    notifier.note["channels"]["mail"]["sending"] = [["jane", letter.key, 0], ["john", "summary", 6, []]]
+    notifier.restart()
+    assert notifier.outbox.queues["mail"].sending == []
+    assert notifier.tell() == ["end"]
 
 
 def _build_failed(spec: BatchSpec) -> Event:
