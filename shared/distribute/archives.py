@@ -127,19 +127,23 @@ class Archives:
         if newer is not None and newer.namings[0].seq > moved.namings[0].seq:
             # The batch was compacted meanwhile, and what refuted a forgery is perhaps in that archive by now.
             return await self._file(newer, folder)
-        await self._do_without(*lost[0])
+        for naming, why in lost:
+            await self._do_without(naming, why)
         return None
 
     async def _do_without(self, naming: Naming, why: str) -> None:
-        """Log that an archive is not there. Raises `IntegrityError` if somebody needs it."""
-        event, batch = naming.event, naming.event.scope
-        deleted = await self._stream.last(batch, "deleted")
-        if deleted is not None and deleted.seq > naming.seq:  # its name can be used again
-            _log.warning("%s; what happened to %s is left out", _gone(event, why), batch)
-        elif await self._lacks_submission(naming, 0 if deleted is None else deleted.seq):
-            raise IntegrityError(_gone(event, why))
-        else:
+        """Log that an archive is not there. Raises `IntegrityError` if somebody needs it.
+
+        All events under the batch's name that come before a `compacted` are removed. So if the stream has one
+        of them, it has all that this one names: it is forged, or nothing was removed yet.
+        """
+        event = naming.event
+        if await self._has_event_before(naming):
             _log.warning("%s", _does_not_count(event, why))
+        elif await self._is_name_used_again(naming):
+            _log.warning("%s; what happened to %s is left out", _gone(event, why), event.scope)
+        else:
+            raise IntegrityError(_gone(event, why))
 
     async def _why_refused(self, naming: Naming) -> str | None:
         """Why the fold refuses it: other events of the batch follow those that it names. None: they don't."""
@@ -154,17 +158,18 @@ class Archives:
                 break
         return None
 
-    async def _lacks_submission(self, naming: Naming, deleted_seq: int) -> bool:
-        """Were the events that it names removed from the stream? Then no submission of the batch is there.
+    async def _has_event_before(self, naming: Naming) -> bool:
+        """Does the stream have an event under the batch's name that comes before this one?"""
+        only = Only(batch=naming.event.scope)
+        async with aclosing(self._stream.follow(after=0, only=only, until=naming.seq)) as reading:
+            async for records in reading:
+                return records[0].seq < naming.seq
+        return False
 
-        If the log has lost its end, the stream may have events of the batch before its submission.
-        """
-        after = min(naming.event.first_seq - 1, deleted_seq)
-        only = Only(types=frozenset({"submitted"}), batch=naming.event.scope)
-        async with aclosing(self._stream.follow(after=after, only=only, until=naming.seq)) as reading:
-            async for _ in reading:
-                return False
-        return True
+    async def _is_name_used_again(self, naming: Naming) -> bool:
+        """Was the batch deleted since, or one submitted under its name? Nobody can while it is there."""
+        lasts = [await self._stream.last(naming.event.scope, kind) for kind in ("deleted", "submitted")]
+        return any(last is not None and last.seq > naming.seq for last in lasts)
 
 
 async def fetch_archive(store: ArtifactStore, event: Compacted, folder: Path) -> SavedFile:

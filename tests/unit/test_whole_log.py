@@ -167,6 +167,37 @@ async def test_no_archive_is_missed_if_the_log_has_an_event_before_the_submissio
     assert [recorded.seq for recorded in await read(log, OURS)] == [1, 2, 3, 4]
 
 
+async def test_no_archive_is_missed_that_a_forged_compaction_behind_a_forged_deletion_names(
+    tmp_path: Path,
+) -> None:
+    cluster = MemoryCluster(tmp_path)
+    await cluster.say(make.submitted(SWEEP), make.deleted(), make.kill_requested(SWEEP))
+    await cluster.say(make.compacted(3, SWEEP, archive="0" * 64, first_seq=3))
+    log = WholeLog(cluster.log, lambda: cluster.store)
+    assert [recorded.seq for recorded in await read(log, OURS)] == [1, 2, 3, 4]
+
+
+async def test_no_archive_is_missed_that_a_compaction_forged_before_the_submission_names(
+    tmp_path: Path,
+) -> None:
+    cluster = MemoryCluster(tmp_path)
+    await cluster.say(make.submitted(OTHER), make.compacted(1, SWEEP, archive="0" * 64))
+    log = WholeLog(cluster.log, lambda: cluster.store)
+    with pytest.raises(IntegrityError, match=r"`distribute delete lab/sweep` frees the name"):
+        await read(log, OURS)
+    await cluster.say(make.submitted(SWEEP), make.kill_requested(SWEEP))
+    assert [recorded.seq for recorded in await read(log, OURS)] == [2, 3, 4]
+
+
+async def test_an_archive_is_missed_whatever_another_forged_compaction_names(tmp_path: Path) -> None:
+    cluster = MemoryCluster(tmp_path)
+    log, _ = await compacted_log(cluster, make.compacted(3, SWEEP, archive="0" * 64, first_seq=3))
+    for archive in (tmp_path / "inputs").iterdir():
+        archive.unlink()
+    with pytest.raises(IntegrityError, match=r"the archive of lab/sweep, [0-9a-f]+, is damaged or gone"):
+        await read(log, OURS)
+
+
 async def test_who_reads_while_a_batch_is_compacted_reads_on_until_events_are_removed(tmp_path: Path) -> None:
     cluster = MemoryCluster(tmp_path)
     await cluster.say(make.submitted(SWEEP), make.kill_requested(SWEEP))
