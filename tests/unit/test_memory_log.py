@@ -172,30 +172,30 @@ async def test_facts_are_appended_behind_any_other_events() -> None:
 
 async def test_a_batch_that_was_deleted_can_not_be_loaded() -> None:
     first, second = make.submitted(), make.submitted(make.batch(2))
-    log = await log_of(first, make.completed(state="failed"))
+    log = await log_of(first, make.kill_requested(), make.completed(state="killed"))
     assert (await load_submission(log, SWEEP, SubmissionRef(first.id, 1))).spec == make.batch()
-    await log.append(make.deleted(), Guard(2))
+    await log.append(make.deleted(), Guard(3))
     with pytest.raises(KeyError):
         await load_submission(log, SWEEP, SubmissionRef(first.id, 1))
-    await log.append(second, Guard(3))
+    await log.append(second, Guard(4))
     with pytest.raises(KeyError):
         await load_submission(log, SWEEP, SubmissionRef(first.id, 1))
-    loaded = await load_submission(log, SWEEP, SubmissionRef(second.id, 4))
+    loaded = await load_submission(log, SWEEP, SubmissionRef(second.id, 5))
     assert [loaded.job(name) for name in ("job1", "job2", "job3")] == [*make.batch(2).work.jobs, None]
 
 
 @pytest.mark.parametrize(
     "noise",
     [
-        make.submitted(make.batch(3)),  # the fold refuses it: the batch exists
-        make.deleted(),  # and this: the batch is not over
+        [make.submitted(make.batch(3))],  # the fold refuses it: the batch exists
+        [make.deleted()],  # and this: the batch is not over
+        [make.completed(), make.deleted()],  # nor is it now: its job waits
     ],
-    ids=["a second submission", "a deletion"],
+    ids=["a second submission", "a deletion", "an end and a deletion"],
 )
-async def test_events_that_the_fold_refuses_do_not_change_a_loaded_batch(noise: make.Event) -> None:
+async def test_events_that_the_fold_refuses_do_not_change_a_loaded_batch(noise: list[make.Event]) -> None:
     submitted = make.submitted()
-    log = await log_of(submitted)
-    await log.append(noise, Guard(1))
+    log = await log_of(submitted, *noise)
     assert (await load_submission(log, SWEEP, SubmissionRef(submitted.id, 1))).event.id == submitted.id
 
 
@@ -203,7 +203,8 @@ async def test_events_that_the_fold_refuses_do_not_change_a_loaded_batch(noise: 
 async def test_a_submission_at_another_place_is_found_by_its_id(seq: int) -> None:
     """The log lost its end, and has it elsewhere now."""
     submitted = make.submitted()
-    log = await log_of(make.joined(), submitted, make.kill_requested())
+    forged = make.submitted(make.batch(2))
+    log = await log_of(make.joined(), submitted, make.kill_requested(), forged)
     assert (await load_submission(log, SWEEP, SubmissionRef(submitted.id, seq))).event.id == submitted.id
     with pytest.raises(KeyError):
         await load_submission(log, SWEEP, SubmissionRef("another", seq))

@@ -293,9 +293,15 @@ class Kept1(NamedTuple):
 
 @pytest.fixture
 async def earlier() -> Kept1:
+    return await kept_of(make.submitted(BATCH))
+
+
+async def kept_of(*before: Event) -> Kept1:
+    """A job that was assigned after these events of its batch."""
     cluster, host = MemoryCluster(), ModelHost()
     log = cluster.log
-    await log.append(make.submitted(BATCH), Guard(0))
+    for number, event in enumerate(before):
+        await log.append(event, Guard(number))
     assigned = make.assigned(cpus=1)
     seq = await log.append(assigned, Guard(0))
     await log.append(make.claimed().model_copy(update={"causation": assigned.id}), Guard(seq))
@@ -367,10 +373,27 @@ async def test_a_job_that_was_taken_meanwhile_is_disowned_and_ended(earlier: Kep
         assert earlier.host.disowned == ["lab/sweep/job1"], "nobody takes it up as failed"
 
 
-async def test_a_job_whose_batch_is_gone_from_the_log_is_ended(earlier: Kept1) -> None:
-    await earlier.cluster.log.append(make.completed(BATCH, state="failed"), Guard(3))
-    await earlier.cluster.log.append(make.deleted(BATCH), Guard(4))
+async def test_a_job_whose_batch_is_not_in_the_log_is_ended() -> None:
+    earlier = await kept_of()
     async with running_node(earlier.host, earlier.cluster) as node:
         finished = await node.of_job("finished", "job1")
         assert finished.reason == "the batch of this name has no such job"
         assert earlier.process.ended.done()
+
+
+async def test_a_job_whose_batch_was_deleted_is_ended() -> None:
+    """It was assigned when its batch was over, which was deleted before the scheduler took the job back."""
+    ended = make.kill_requested(BATCH), make.completed(BATCH, state="killed")
+    earlier = await kept_of(make.submitted(BATCH), *ended)
+    await earlier.cluster.log.append(make.deleted(BATCH), Guard(5))
+    async with running_node(earlier.host, earlier.cluster), asyncio.timeout(WITHIN_S):
+        await earlier.process.ended
+
+
+async def test_a_job_goes_on_whatever_end_and_deletion_of_its_batch_are_forged(earlier: Kept1) -> None:
+    await earlier.cluster.log.append(make.completed(BATCH, state="failed"), Guard(3))
+    await earlier.cluster.log.append(make.deleted(BATCH), Guard(4))
+    async with running_node(earlier.host, earlier.cluster) as node:
+        await node.runs("job1")
+        earlier.host.end("job1", exit_code=0)
+        assert (await node.of_job("finished", "job1")).succeeded

@@ -1,14 +1,22 @@
-"""The submissions of the batches at this node. Each is read once, and kept until its batch is over."""
+"""What a node reads of its batches: the submission, once; and, if that is in doubt, whether one is there."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING
 
-from distribute.core.errors import UnreadableEvent
+from distribute.core.errors import IntegrityError, LogReplaced, UnreadableEvent
 from distribute.core.ids import BatchId
 from distribute.lazy_submission import Submission
-from distribute.ports import EventLog
+from distribute.ports import EventLog, Only
 from distribute_services.node_runner.machine.attempts import SubmissionRef
+
+if TYPE_CHECKING:
+    from distribute.core.state.state import BatchState
+
+_log = logging.getLogger(__name__)
 
 
 async def load_submission(log: EventLog, batch: BatchId, wanted: SubmissionRef) -> Submission:
@@ -20,11 +28,43 @@ async def load_submission(log: EventLog, batch: BatchId, wanted: SubmissionRef) 
         KeyError: the log does not have it, or the batch is deleted.
         UnreadableEvent: it is damaged.
     """
-    # A job waits for both answers of the broker, so we ask at the same time.
-    (found, seq), deleted = await asyncio.gather(_find(log, batch, wanted), log.last(batch, "deleted"))
-    if deleted is not None and await _is_over(log, batch, seq, deleted.seq):
-        raise KeyError(batch)
-    return found
+    while True:
+        try:
+            # A job waits for both answers of the broker, so we ask at the same time.
+            (found, seq), deleted = await asyncio.gather(
+                _find(log, batch, wanted), log.last(batch, "deleted")
+            )
+            if deleted is not None and seq < deleted.seq:
+                # Only the fold knows if the deletion counts.
+                there = await folded(log, batch, await log.last_seq())
+                if there is None or found.event.id not in there.submissions:
+                    raise KeyError(batch)
+        except LogReplaced:
+            continue  # read again, from the replaced log
+        return found
+
+
+async def folded(log: EventLog, batch: BatchId, until: int) -> BatchState | None:
+    """The batch that has this name by the event at `until`. None: there is none.
+
+    To fold a large batch takes seconds.
+
+    Raises:
+        LogReplaced: the log lost its end meanwhile, or what was read was compacted.
+    """
+    # Imported here: it takes memory, and a node seldom needs it.
+    from distribute.core.folding.fold_batch import advance
+
+    state = None
+    try:
+        async for records in log.follow(after=0, only=Only(batch=batch), until=until):
+            for recorded in records:
+                state, _ = advance(state, recorded)
+            await asyncio.sleep(0)
+    except IntegrityError as error:
+        _log.warning("%s: it is over, as its events were moved into an archive: %s", batch, error)
+        return None
+    return state
 
 
 async def _find(log: EventLog, batch: BatchId, wanted: SubmissionRef) -> tuple[Submission, int]:
@@ -37,18 +77,19 @@ async def _find(log: EventLog, batch: BatchId, wanted: SubmissionRef) -> tuple[S
         else:
             if (found.spec.id, found.event.id) == (batch, wanted.id):
                 return found, wanted.seq
-    raw = await log.last_raw(batch, "submitted")
-    if raw is None:
-        raise KeyError(batch)
-    found = await Submission.read(raw.payload)
-    if found.event.id != wanted.id and wanted.id is not None:
-        raise KeyError(batch)
-    return found, raw.seq
+    return await _search(log, batch, wanted)
 
 
-async def _is_over(log: EventLog, batch: BatchId, seq: int, deleted_seq: int) -> bool:
-    """Was the batch submitted at `seq` over before `deleted_seq`? Only then can that have deleted it."""
-    if deleted_seq < seq:
-        return False
-    completed = await log.last(batch, "completed")
-    return completed is not None and seq < completed.seq < deleted_seq
+async def _search(log: EventLog, batch: BatchId, wanted: SubmissionRef) -> tuple[Submission, int]:
+    """Look through all submissions under the batch's name: any of them may be forged."""
+    found: tuple[Submission, int] | None = None
+    only, until = Only(types=frozenset({"submitted"}), batch=batch), await log.last_seq()
+    async for raws in log.follow_raw(after=0, until=until, only=only):
+        for raw in raws:
+            with contextlib.suppress(UnreadableEvent):
+                submission = await Submission.read(raw.payload)
+                if wanted.id in {None, submission.event.id}:
+                    found = submission, raw.seq
+    if found is None:
+        raise KeyError(batch)
+    return found

@@ -10,9 +10,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from distribute.core.errors import Conflict, IntegrityError, LogReplaced
+from distribute.core.errors import Conflict, LogReplaced
 from distribute.core.ids import AttemptId, BatchId
 from distribute.core.log.events import SCHEDULER, Event, Finished, Superseded, Yielded
 from distribute.core.log.recorded import Recorded
@@ -21,9 +21,7 @@ from distribute.runtime import Facts
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st
 from distribute_services.node_runner.machine.attempts import Attempt
-
-if TYPE_CHECKING:
-    from distribute.core.state.state import BatchState
+from distribute_services.node_runner.work.batches import folded
 
 log = logging.getLogger(__name__)
 
@@ -148,13 +146,10 @@ class Reports:
             try:
                 if not await self._seems_over(batch):
                     continue
-                found = await self._folded(batch, until)
+                found = await folded(self._log, batch, until)
             except LogReplaced:
                 self._judging[batch] = True  # read again, from the replaced log
                 continue
-            except IntegrityError as error:
-                log.warning("%s: it is over, as its events were moved into an archive: %s", batch, error)
-                found = None
             running, has = frozenset[str](), frozenset[AttemptId]()
             if found is not None:
                 here = {row for row, attempt in found.active.items() if attempt.node == self._node}
@@ -172,18 +167,6 @@ class Reports:
             *(self._log.last(batch, type_) for type_ in ("submitted", "retry_requested"))
         )
         return all(one is None or one.seq < completed.seq for one in begun)
-
-    async def _folded(self, batch: BatchId, until: int) -> BatchState | None:
-        """The batch that has this name by the event at `until`."""
-        # Imported here: it takes memory, and a node seldom needs it.
-        from distribute.core.folding.fold_batch import advance
-
-        state = None
-        async for records in self._log.follow(after=0, only=Only(batch=batch), until=until):
-            for recorded in records:
-                state, _ = advance(state, recorded)
-            await asyncio.sleep(0)
-        return state
 
     def _counts(self, recorded: Recorded) -> bool:
         event = recorded.event
