@@ -82,10 +82,9 @@ async def _refuse_circle(cluster: Cluster, own: BatchId, replaced: str | None, a
         course = (await read_standing(cluster, _id(last))).course
         if course.submission != last.submission or course.end is not None:
             continue
-        raw = await cluster.log.last_raw(_id(last), "submitted")
-        if raw is not None:
-            spec = decode_without_jobs(raw.payload)[0].spec
-            to_visit += [[*way, one] for one in spec.after or ()]
+        raw = await cluster.log.get_raw(course.seq)  # not the last of that type: anyone may have written it
+        spec = decode_without_jobs(raw.payload)[0].spec
+        to_visit += [[*way, one] for one in spec.after or ()]
 
 
 def _id(after: After) -> BatchId:

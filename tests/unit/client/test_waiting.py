@@ -65,6 +65,14 @@ async def test_a_batch_that_waits_for_the_one_to_be_replaced_is_not_waited_for(c
         await asked(cluster, "first")
 
 
+async def test_a_forged_submission_hides_no_circle(cluster: Any) -> None:
+    first = make.submitted(FIRST)
+    forged = make.submitted(make.batch([make.job("a")], batch="then"))
+    await cluster.say(first, waits_for(first, "then"), forged)
+    with pytest.raises(Refused, match="lab/first waits for lab/then waits for lab/first"):
+        await asked(cluster, "then")
+
+
 async def test_a_batch_that_has_begun_after_the_one_to_be_replaced_is_waited_for(cluster: Any) -> None:
     first = make.submitted(FIRST)
     then = waits_for(first, "then")
