@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Generator, Iterable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from math import inf
 from typing import TYPE_CHECKING
 
 from distribute.client.batch_log import BatchReader
 from distribute.client.job_log import Alone, read_alone, read_events
 from distribute.client.standing import ask_standing
+from distribute.core.errors import UnreadableEvent
 from distribute.core.ids import BatchId
 from distribute.core.projections.attempts import alone
 from distribute.core.projections.ends import END_TYPES, Ends, ends_told
@@ -24,7 +25,7 @@ from distribute.slices import in_slices
 if TYPE_CHECKING:
     from distribute.core.ids import JobId
     from distribute.core.log.recorded import Recorded
-    from distribute.core.spec.specs import After, BatchSpec
+    from distribute.core.spec.specs import After
     from distribute.ports import Cluster
 
 _FOLDED_AT_ONCE = 64
@@ -70,7 +71,7 @@ async def read_ledger(cluster: Cluster, job: JobId, *, most: int | None = None) 
     of_nodes, of_builds, ends = await asyncio.gather(
         reading_nodes,
         read_events(cluster, Only(types=BUILD_TYPES, batch=job.batch_id), told.course.seq, told.seq),
-        _read_ends(cluster, told.spec, allowance),
+        _read_ends(cluster, told.spec.after or (), allowance),
     )
     ordered = alone(job, [*told.events, *of_nodes, *of_builds, *ends], told.course)
     if ordered is None:
@@ -103,10 +104,10 @@ async def _read_nodes(cluster: Cluster, until: int, allowance: _Allowance) -> li
     return found
 
 
-async def _read_ends(cluster: Cluster, spec: BatchSpec, allowance: _Allowance) -> list[Recorded]:
-    """How the batches ended for which this one waits."""
+async def _read_ends(cluster: Cluster, waits_for: Iterable[After], allowance: _Allowance) -> list[Recorded]:
+    """How these batches ended."""
     found: list[Recorded] = []
-    for after in spec.after or ():
+    for after in waits_for:
         ends = await _read_few_ends(cluster, after)
         found += await _read_all_ends(cluster, after, allowance) if ends is None else ends
     return found
@@ -143,10 +144,10 @@ async def _read_whole(
 ) -> JobLedger:
     """The ledger by all events of the batch, with those around it in between."""
     folding = _Folding(job)
-    submission = await _last_submission(cluster, job.batch_id)
-    if submission is not None:
-        allowance.spend(len(submission))  # it takes time to read, and each job has events
-        folding.expect([*of_nodes, *await _read_ends(cluster, submission.spec, allowance)])
+    submitted = await _read_submissions(cluster, job.batch_id)
+    if submitted:
+        allowance.spend(max(map(len, submitted)))  # it takes time to read, and each job has events
+        folding.expect([*of_nodes, *await _read_ends(cluster, _all_after(submitted), allowance)])
 
         def fold(recorded: Recorded) -> None:
             allowance.spend(1)
@@ -159,9 +160,9 @@ async def _read_whole(
 async def _read_saved(cluster: Cluster, job: JobId) -> JobLedger:
     """The same from a saved log. Each reading goes through the whole file: the nodes' events come along."""
     folding = _Folding(job)
-    submission = await _last_submission(cluster, job.batch_id)
-    if submission is not None:
-        folding.expect(await _read_ends(cluster, submission.spec, _Allowance(None)))
+    submitted = await _read_submissions(cluster, job.batch_id)
+    if submitted:
+        folding.expect(await _read_ends(cluster, _all_after(submitted), _Allowance(None)))
         only, until = Only(batch=job.batch_id, also=NODE_TYPES), await cluster.log.last_seq()
         async with aclosing(cluster.log.follow(after=0, only=only, until=until)) as reading:
             async for events in reading:
@@ -170,10 +171,21 @@ async def _read_saved(cluster: Cluster, job: JobId) -> JobLedger:
     return folding.finish()
 
 
-async def _last_submission(cluster: Cluster, batch: BatchId) -> Submission | None:
-    """The submission of the batch that had this name last."""
-    raw = await cluster.log.last_raw(batch, "submitted")
-    return None if raw is None else await Submission.read(raw.payload)
+async def _read_submissions(cluster: Cluster, batch: BatchId) -> list[Submission]:
+    """All submissions under a batch's name. Anyone may have written one: the ledger tells which count."""
+    found: list[Submission] = []
+    only, until = Only(types=frozenset({"submitted"}), batch=batch), await cluster.log.last_seq()
+    async with aclosing(cluster.log.follow_raw(after=0, until=until, only=only)) as reading:
+        async for raws in reading:
+            for raw in raws:
+                with suppress(UnreadableEvent):
+                    found.append(await Submission.read(raw.payload))
+    return found
+
+
+def _all_after(submitted: Iterable[Submission]) -> dict[After, None]:
+    """The batches for which any of them waits."""
+    return dict.fromkeys(after for submission in submitted for after in submission.spec.after or ())
 
 
 class _Folding:

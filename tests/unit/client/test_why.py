@@ -127,6 +127,20 @@ async def test_a_forged_end_of_the_batch_that_it_waits_for_ends_no_wait(
         assert [entry.phase for entry in ledger.entries] == ["batch"]
 
 
+async def test_a_forged_submission_hides_no_wait_for_another_batch(cluster: Any, tmp_path: Path) -> None:
+    first = make.submitted(make.batch(1, batch="first"))
+    after, job = After(namespace="lab", batch="first", submission=first.id), JobId("lab", "first", "job1")
+    await cluster.say(make.joined(), first, make.submitted(make.batch(2, after=(after,))))
+    await cluster.say(make.assigned(job), make.claimed(job), make.finished(job, outputs=None))
+    await cluster.say(make.completed(first.spec, submission=first.id), make.submitted(SPEC))
+    await save(cluster.log, tmp_path / "log.gz", HEADER)
+    at = datetime.now(UTC).timestamp() + 5
+    for read in (cluster, CountedCluster(tmp_path / "log.gz")):
+        ledger = (await read_ledger(read, JOB)).ledger(at)
+        assert ledger is not None
+        assert [entry.phase for entry in ledger.entries] == ["turn"], "it knows that the other has ended"
+
+
 async def test_of_the_batch_that_it_waits_for_no_jobs_are_read(tmp_path: Path) -> None:
     cluster = MemoryCluster(tmp_path, WITH_AND_WITHOUT_SCHEDULER[1])
     cluster.log = log = CountingLog()
