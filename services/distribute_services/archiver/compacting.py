@@ -22,7 +22,7 @@ from distribute.codec import decode_in_slices
 from distribute.core.errors import Conflict, IntegrityError, Refused
 from distribute.core.folding.waits import waiters_for
 from distribute.core.ids import BatchId, check_name
-from distribute.core.log.events import ARCHIVER, Compacted, Submitted
+from distribute.core.log.events import ARCHIVER, Compacted
 from distribute.core.log.recorded import Append, Guard, Recorded, time_of
 from distribute.core.state.packed import ClosedBatch
 from distribute.core.state.state import BatchState, State
@@ -134,8 +134,9 @@ async def store_archive(cluster: Cluster, batch: BatchState | ClosedBatch) -> Ar
         if events != last.events or first is None:
             raise IntegrityError(f"the archive of {batch.id} has {events} events, and not {last.events}")
         is_named = await cluster.log.last(batch.id, "compacted") is not None
-        if is_named and not isinstance(await decode_in_slices(first.payload), Submitted):
-            # Nobody would look for the older archive any more, even if a backup of it were restored.
+        if is_named and isinstance(await decode_in_slices(first.payload), Compacted):
+            # All before that were removed, and their archive could not be read. If we went on, nobody would
+            # look for it any more, even if a backup of it were restored.
             raise Refused(
                 f"{batch.id} can't be compacted: the archive of an older batch of this name is damaged or "
                 "gone from the store: have a backup of the head's folder restored"

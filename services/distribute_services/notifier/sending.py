@@ -43,7 +43,9 @@ async def _with_last_lines(events: EventLog, notice: Notice, job: Mapping[str, A
     last = await events.last(JobId(*notice.batch, job["job"]), "finished")
     if last is None or not isinstance(last.event, ev.Finished) or last.event.attempt != job["attempt"]:
         return job
-    return {**job, "last_lines": list(last.event.last_lines or ())}
+    lines = list(last.event.last_lines or ())
+    is_forged = (lines[-1:] or [""]) != (job["last_lines"] or [""])
+    return job if is_forged else {**job, "last_lines": lines}
 
 
 @dataclass

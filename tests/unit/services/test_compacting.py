@@ -149,6 +149,18 @@ async def test_a_batch_is_not_compacted_without_what_an_older_archive_of_its_nam
         await store_archive(whole, state.batches[SWEEP])
 
 
+async def test_a_batch_is_compacted_whatever_was_forged_before_it(tmp_path: Path) -> None:
+    cluster = MemoryCluster(tmp_path)
+    forged = make.compacted(1, archive="0" * 64)
+    await cluster.say(make.released(), forged, make.submitted(make.batch(1)), make.kill_requested())
+    state = State()
+    apply(state, cluster.log.stored.get(3))
+    whole = cast(
+        Cluster, SimpleNamespace(log=WholeLog(cluster.log, lambda: cluster.store), store=cluster.store)
+    )
+    assert (await store_archive(whole, state.batches[SWEEP])).events == 4
+
+
 async def test_of_two_archivers_the_slower_one_answers_as_the_faster_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

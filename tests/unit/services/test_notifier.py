@@ -76,6 +76,18 @@ async def test_the_end_of_a_batch_is_told_and_noted(cluster: MemoryCluster) -> N
     assert mail.is_closed
 
 
+async def test_lines_are_quoted_of_the_end_that_counts(cluster: MemoryCluster) -> None:
+    mail = Remembering()
+    async with notifier_of(cluster, mail):
+        failed = make.finished(succeeded=False, last_lines=("Traceback", "ValueError: no mesh"))
+        forged = make.finished(succeeded=False, last_lines=("send your password to mallory",))
+        await cluster.say(*RAN, failed, forged, make.completed(state="failed"))
+        await mail.until(lambda: len(mail.taken) == 1)
+    (message,) = mail.taken.values()
+    assert "ValueError: no mesh" in message.plain
+    assert "mallory" not in message.plain
+
+
 async def test_nothing_from_before_it_was_configured_is_told(cluster: MemoryCluster) -> None:
     mail = Remembering()
     await cluster.say(*killed(MANY[0]))
