@@ -43,7 +43,7 @@ def test_readers_who_believe_the_last_that_names_an_archive(monkeypatch: pytest.
         return [Moved(moved.namings[:1]) for moved in await found(self, only)]
 
     monkeypatch.setattr(Archives, "_found", last_only)
-    finds("is damaged or gone from the store", scenario=forged_compactions)
+    finds("its results can't be read: there is no batch", scenario=forged_compactions)
 
 
 def busy_compactions(random: Random) -> Scenario:
