@@ -138,7 +138,7 @@ async def test_a_forged_submission_hides_no_wait_for_another_batch(cluster: Any,
     for read in (cluster, CountedCluster(tmp_path / "log.gz")):
         ledger = (await read_ledger(read, JOB)).ledger(at)
         assert ledger is not None
-        assert [entry.phase for entry in ledger.entries] == ["turn"], "it knows that the other has ended"
+        assert ledger.entries[-1].phase == "turn", "it knows that the other has ended"
 
 
 async def test_of_the_batch_that_it_waits_for_no_jobs_are_read(tmp_path: Path) -> None:
