@@ -41,17 +41,38 @@ def held_folder(kind: str, place: Path) -> Iterator[Path]:
         InputError: it can't be made.
     """
     try:
-        folder = Path(tempfile.mkdtemp(prefix=_prefix(kind), dir=place))
+        folder, lock = _make(kind, place)
     except OSError as error:
         raise InputError(f"no folder for temporary files can be made in {place}: {why(error)}") from error
+    try:
+        yield folder
+    finally:
+        os.close(lock)
+
+
+def _make(kind: str, place: Path) -> tuple[Path, int]:
+    """Make a folder, and lock it. Returns the lock's descriptor, too."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_prefix(kind), dir=place))
+        try:
+            return folder, _lock(folder)
+        except FileNotFoundError:
+            continue  # this process was suspended meanwhile, and another one took the folder for left
+        except OSError:
+            remove_scratch(folder)
+            raise
+
+
+def _lock(folder: Path) -> int:
     lock = os.open(folder / _NEW_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Only now: others take a folder for left whose lock nobody holds.
         (folder / _NEW_LOCK).rename(folder / _LOCK)
-        yield folder
-    finally:
+    except OSError:
         os.close(lock)
+        raise
+    return lock
 
 
 def left_folders(kind: str, place: Path) -> Iterator[Path]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,6 +53,38 @@ def test_the_next_one_takes_along_what_a_killed_process_left_and_nothing_that_is
         assert held.exists()
     with scratch_folder("trial"):
         assert not held.exists()
+
+
+@pytest.mark.parametrize("moment", ["before it has a lock", "before the lock counts"])
+def test_another_one_is_made_if_it_goes_while_it_is_made(
+    place: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """The process was suspended for minutes: to another one the folder looked left."""
+    module, name = (tempfile, "mkdtemp") if moment == "before it has a lock" else (fcntl, "flock")
+    real, times = getattr(module, name), 0
+
+    def suspended(*args: Any, **options: Any) -> Any:
+        nonlocal times
+        result, times = real(*args, **options), times + 1
+        if times == 1:
+            for left in place.iterdir():
+                shutil.rmtree(left)
+        return result
+
+    monkeypatch.setattr(module, name, suspended)
+    with held_folder("trial", place) as folder:
+        assert list(place.iterdir()) == [folder]
+    assert times == 2
+
+
+def test_a_full_disk_leaves_no_folder(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "rename", full)
+    with pytest.raises(InputError, match="no folder for temporary files can be made in"):
+        held_folder("trial", place).__enter__()
+    assert not list(place.iterdir())
 
 
 def test_it_may_be_made_in_another_place_where_it_goes_likewise(place: Path) -> None:
