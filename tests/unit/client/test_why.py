@@ -141,6 +141,23 @@ async def test_a_forged_submission_hides_no_wait_for_another_batch(cluster: Any,
         assert ledger.entries[-1].phase == "turn", "it knows that the other has ended"
 
 
+async def test_a_batch_that_is_waited_for_may_go_on_in_another_one_and_end_as_that(
+    cluster: Any, tmp_path: Path
+) -> None:
+    spec = make.batch(1, batch="first")
+    first = make.submitted(spec)
+    after = After(namespace="lab", batch="first", submission=first.id, when="any")
+    await cluster.say(make.joined(), first, make.held(spec), make.submitted(spec, replaces=first.id))
+    await cluster.say(make.kill_requested(spec), make.completed(spec, state="killed"))
+    await cluster.say(make.submitted(make.batch(2, after=(after,))))
+    await save(cluster.log, tmp_path / "log.gz", HEADER)
+    at = datetime.now(UTC).timestamp() + 5
+    for read in (cluster, CountedCluster(tmp_path / "log.gz")):
+        ledger = (await read_ledger(read, JOB)).ledger(at)
+        assert ledger is not None
+        assert ledger.entries[-1].phase == "turn", "it waits for nobody"
+
+
 async def test_of_the_batch_that_it_waits_for_no_jobs_are_read(tmp_path: Path) -> None:
     cluster = MemoryCluster(tmp_path, WITH_AND_WITHOUT_SCHEDULER[1])
     cluster.log = log = CountingLog()

@@ -21,7 +21,9 @@ WORDS: tuple[Event, ...] = (
     make.assigned(), make.claimed(), make.finished(outputs=None), make.completed(),
     make.finished(succeeded=False, outputs=None), make.completed(state="failed"),
     make.completed(state="failed", reason="forged"), make.retry_requested(), make.deleted(),
-    make.completed(submission="of-another-batch"), make.submitted(SPEC),
+    make.completed(submission="of-another-batch"), make.submitted(SPEC), make.held(), make.hold_released(),
+    make.submitted(SPEC, replaces=FIRST.id),
+    make.submitted(make.batch(3, last_job="job3"), replaces=FIRST.id),
 )  # fmt: skip
 
 
@@ -33,6 +35,13 @@ def folded(events: Sequence[Event]) -> tuple[State, list[Recorded], list[Recorde
         if apply(state, recorded) is None and recorded.event.type in END_TYPES:
             ends.append(recorded)
     return state, log, ends
+
+
+def _fold(log: Sequence[Recorded]) -> State:
+    state = State()
+    misfits = [state.last_misfit for recorded in log if apply(state, recorded) is not None]
+    assert not misfits
+    return state
 
 
 def told(state: State, log: list[Recorded]) -> list[Recorded] | None:
@@ -53,6 +62,16 @@ def test_of_a_batch_that_ran_again_few_events_do_not_tell() -> None:
     assert told(*folded(ran)[:2]) is None
 
 
+def test_a_batch_that_was_replaced_while_it_ran_ends_as_the_one_in_which_it_goes_on() -> None:
+    then = make.submitted(SPEC, replaces=FIRST.id)
+    ran: list[Event] = [FIRST, make.held(), then, make.kill_requested(), make.completed(state="killed")]
+    ends = Ends(SPEC.id)
+    for recorded in folded(ran)[1]:
+        ends.fold(recorded)
+    found = _fold(ends.accepted).batches[SPEC.id]
+    assert (found.end, found.submissions, found.names) == ("killed", (FIRST.id, then.id), [])
+
+
 def test_an_end_that_the_log_has_lost_is_not_told() -> None:
     state, log, _ = folded([FIRST, make.kill_requested(), make.completed(state="killed")])
     assert told(state, log[:-1]) is None
@@ -64,8 +83,10 @@ def test_few_events_and_all_events_tell_what_the_fold_accepted(words: list[Event
     ends = Ends(SPEC.id)
     for recorded in log:
         ends.fold(recorded)
-    assert ends.accepted == accepted
+    assert [one for one in ends.accepted if one.event.type in END_TYPES] == accepted
     found = state.find(SPEC.id)
+    again = _fold(ends.accepted).find(SPEC.id)
+    assert (found and (found.submissions, found.end)) == (again and (again.submissions, again.end))
     few = told(state, log)
     if found is not None and few is not None:
         assert few == [one for one in accepted if one.seq > found.seq]

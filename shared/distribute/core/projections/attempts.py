@@ -153,9 +153,11 @@ def _was_refused(event: ev.Event, batch: BatchId, course: Course) -> bool:
     return isinstance(event, ev.Deleted) and event.scope == batch
 
 
-def with_only_job(event: ev.Submitted, name: str) -> ev.Submitted:
-    """A submission without the other jobs."""
+def with_only_job(event: ev.Submitted, name: str | None) -> ev.Submitted:
+    """A submission without the other jobs. None: without any."""
     spec = event.spec
     jobs = tuple(job for job in spec.work.jobs if job.name == name)
-    spec = spec.model_copy(update={"work": spec.work.model_copy(update={"jobs": jobs})})
+    last_job = spec.last_job if spec.last_job == name else None
+    work = spec.work.model_copy(update={"jobs": jobs})
+    spec = spec.model_copy(update={"work": work, "last_job": last_job})
     return event.model_copy(update={"spec": spec})

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from distribute.core.ids import BatchId
 from distribute.core.log import events as ev
 from distribute.core.log.recorded import Recorded
+from distribute.core.projections.attempts import with_only_job
 from distribute.core.projections.course import Course
 from distribute.core.projections.story import BatchStory
 
@@ -33,7 +34,11 @@ def ends_told(events: Iterable[Recorded], course: Course) -> list[Recorded] | No
 
 
 class Ends:
-    """The events by which a batch ended, or was to go on, as far as it accepted them."""
+    """The events by which a batch ended, or was to go on, as far as it accepted them.
+
+    That is also who replaced whom under its name, for a batch may go on in another one, and end as that:
+    submissions, without their jobs, and what held a batch that was not over yet.
+    """
 
     def __init__(self, batch: BatchId) -> None:
         self.accepted: list[Recorded] = []
@@ -41,5 +46,10 @@ class Ends:
 
     def fold(self, recorded: Recorded) -> None:
         """Fold the next event under the batch's name, from the first on."""
-        if self._story.fold(recorded) and recorded.event.type in END_TYPES:
+        event = recorded.event
+        if not self._story.fold(recorded):
+            return
+        if isinstance(event, ev.Submitted):
+            self.accepted.append(recorded._replace(event=with_only_job(event, None)))
+        elif event.type in END_TYPES or event.type == "held":
             self.accepted.append(recorded)
