@@ -114,9 +114,6 @@ class EventLog(Protocol):
     async def last(self, scope: Guarded, event_type: str | None = None) -> Recorded | None:
         """The last event of a scope, or of everything under a batch. `event_type`: the last of that type."""
 
-    async def last_raw(self, scope: Scope, event_type: str) -> Raw | None:
-        """As `last`, but not decoded: decoding a submission of 100,000 jobs at once takes seconds."""
-
     async def get_raw(self, seq: int) -> Raw:
         """As `get`, but not decoded. Raises `KeyError` if there is none."""
 

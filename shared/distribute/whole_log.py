@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 from distribute.archives import Archives, Moved
 from distribute.by_time import between
 from distribute.core.errors import IntegrityError, LogReplaced
-from distribute.core.ids import Assignments, BatchId, BuildId, Guarded, JobId, NodeId, Scope, Under
+from distribute.core.ids import Assignments, BatchId, BuildId, Guarded, JobId, NodeId, Under
 from distribute.core.log.events import Event, NodeEvent, types_of
 from distribute.core.log.recorded import Guard, Recorded
 from distribute.merging import Reading, merged
@@ -132,15 +132,6 @@ class WholeLog:
             return found
         async with self._archives.opened(archive) as log:
             return None if log is None else await log.last(scope, event_type)
-
-    async def last_raw(self, scope: Scope, event_type: str) -> Raw | None:
-        """As `ports.EventLog.last_raw`. Raises `IntegrityError` if an archive is gone or damaged."""
-        found = await self._stream.last_raw(scope, event_type)
-        archive = await self._moved_of(scope) if found is None else None
-        if archive is None:
-            return found
-        async with self._archives.opened(archive) as log:
-            return None if log is None else await log.last_raw(scope, event_type)
 
     async def get(self, seq: int) -> Recorded:
         """As `ports.EventLog.get`. Raises `IntegrityError` if an archive is gone or damaged."""

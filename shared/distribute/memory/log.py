@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 
 from distribute.codec import encode
 from distribute.core.errors import Conflict, LogReplaced
-from distribute.core.ids import BatchId, Guarded, Scope
+from distribute.core.ids import BatchId, Guarded
 from distribute.core.log.events import Event
 from distribute.core.log.outdated import closed_with
 from distribute.core.log.recorded import Guard, Recorded, guard_scope
@@ -89,11 +89,6 @@ class MemoryLog:
     async def last(self, scope: Guarded, event_type: str | None = None) -> Recorded | None:
         """As `ports.EventLog.last`."""
         return self.stored.last_of(scope, event_type)
-
-    async def last_raw(self, scope: Scope, event_type: str) -> Raw | None:
-        """As `ports.EventLog.last_raw`."""
-        found = await self.last(scope, event_type)
-        return Raw(found.seq, found.time, encode(found.event)) if found is not None else None
 
     async def get(self, seq: int) -> Recorded:
         """As `ports.EventLog.get`."""

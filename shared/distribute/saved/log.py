@@ -14,7 +14,7 @@ import orjson
 from distribute.by_time import ENDLESS
 from distribute.codec import decode
 from distribute.core.errors import IntegrityError, NobodyAnswers, Refused, UnreadableEvent
-from distribute.core.ids import Assignments, BatchId, BuildId, Guarded, JobId, Scope, Under
+from distribute.core.ids import Assignments, BatchId, BuildId, Guarded, JobId, Under
 from distribute.core.log.events import Event
 from distribute.core.log.recorded import Guard, Recorded
 from distribute.ports import (
@@ -129,19 +129,9 @@ class SavedLog:
 
     async def last(self, scope: Guarded, event_type: str | None = None) -> Recorded | None:
         """As `ports.EventLog.last`."""
-        found = await self._last(scope, event_type)
-        return None if found is None else found[1]
-
-    async def last_raw(self, scope: Scope, event_type: str) -> Raw | None:
-        """As `ports.EventLog.last_raw`."""
-        found = await self._last(scope, event_type)
-        return None if found is None else found[0]
-
-    async def _last(self, scope: Guarded, event_type: str | None) -> tuple[Raw, Recorded] | None:
-        found: tuple[Raw, Recorded] | None = None
-        for raws, records in self._read(0, _only(scope), None, event_type):
-            if raws:
-                found = raws[-1], records[-1]
+        found: Recorded | None = None
+        for _, records in self._read(0, _only(scope), None, event_type):
+            found = records[-1] if records else found
             await asyncio.sleep(0)
         return found
 

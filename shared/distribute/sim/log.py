@@ -9,7 +9,7 @@ from typing import Protocol
 
 from distribute.codec import encode
 from distribute.core.errors import Conflict, DistributeError, LogReplaced
-from distribute.core.ids import BatchId, Guarded, Scope
+from distribute.core.ids import BatchId, Guarded
 from distribute.core.log.events import Event
 from distribute.core.log.outdated import closed_with
 from distribute.core.log.recorded import Guard, Recorded, guard_scope
@@ -130,11 +130,6 @@ class SimulatedLog:
     async def last(self, scope: Guarded, event_type: str | None = None) -> Recorded | None:
         """As `ports.EventLog.last`."""
         return await self._link.ask(lambda: self._broker.stored.last_of(scope, event_type))
-
-    async def last_raw(self, scope: Scope, event_type: str) -> Raw | None:
-        """As `ports.EventLog.last_raw`."""
-        found = await self.last(scope, event_type)
-        return Raw(found.seq, found.time, encode(found.event)) if found is not None else None
 
     async def get(self, seq: int) -> Recorded:
         """As `ports.EventLog.get`."""

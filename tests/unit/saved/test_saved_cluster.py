@@ -79,7 +79,6 @@ async def test_single_events_are_found(path: Path) -> None:
         assert await cluster.log.last(scope) == await log.last(scope) is not None
     assert await cluster.log.last(Under(SWEEP), "finished") == await log.last(Under(SWEEP), "finished")
     assert await cluster.log.last(SWEEP, "deleted") is None
-    assert await cluster.log.last_raw(SWEEP, "submitted") == await log.last_raw(SWEEP, "submitted")
     assert await cluster.log.end() == await log.end()
     with pytest.raises(KeyError):
         await cluster.log.get(99)

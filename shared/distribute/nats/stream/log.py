@@ -11,7 +11,7 @@ from math import inf
 from distribute.acknowledged import Acknowledged, Questions
 from distribute.codec import decode, encode
 from distribute.core.errors import UnreadableEvent
-from distribute.core.ids import BatchId, Guarded, JobId, Scope, Under
+from distribute.core.ids import BatchId, Guarded, JobId, Under
 from distribute.core.log.events import Event
 from distribute.core.log.outdated import closed_with
 from distribute.core.log.recorded import Guard, Recorded, guard_scope
@@ -219,11 +219,6 @@ class JetStreamLog:
             return None
         recorded = await self._messages.event(entry_of(stored))
         return recorded or await self._last_event(wanted, after=0, until=stored.seq)
-
-    async def last_raw(self, scope: Scope, event_type: str) -> Raw | None:
-        """As `ports.EventLog.last_raw`."""
-        stored = await self._latest(scope_filter(scope, event_type))
-        return await self._messages.whole(entry_of(stored)) if stored else None
 
     async def get(self, seq: int) -> Recorded:
         """As `ports.EventLog.get`."""
